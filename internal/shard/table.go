@@ -1,0 +1,149 @@
+package shard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tidegate/tidegate/internal/fleet"
+)
+
+// MaxShards is the largest table that is accepted, a bound against hostile input.
+const MaxShards = 65536
+
+// Row says who serves one shard.
+type Row struct {
+	// Owner serves the shard's clients now. It is empty only before the first node of the fleet serves.
+	Owner fleet.NodeID
+	// Next warms the shard up and will own it; empty when the shard does not move.
+	Next fleet.NodeID
+	// Version is the table version at which this row last changed.
+	Version uint64
+}
+
+// Node is what the table tells about a node that some row names.
+type Node struct {
+	// URL is where clients reach the node, a ws:// or wss:// address.
+	URL string `json:"url"`
+	// State is the node's state as the leader sees it.
+	State fleet.State `json:"state"`
+}
+
+// Table says which node owns which shard. A table is a value: who changes one works on a Clone.
+// Each step of a move is stored before anybody acts on it.
+type Table struct {
+	Fleet fleet.ID
+	// Version grows by one with every stored change.
+	Version uint64
+	// Fence is the fencing token of the leader that wrote it.
+	Fence uint64
+	Rows  []Row
+	// Nodes holds every member, also those that own nothing yet.
+	Nodes map[fleet.NodeID]Node
+}
+
+// Clone copies the table so that a change does not reach its readers.
+func (t *Table) Clone() *Table {
+	c := *t
+	c.Rows = slices.Clone(t.Rows)
+	c.Nodes = maps.Clone(t.Nodes)
+	return &c
+}
+
+// Row returns the shard and the row that serve a client.
+func (t *Table) Row(client string) (ID, Row) {
+	id := Of(client, len(t.Rows))
+	return id, t.Rows[id]
+}
+
+// OwnerURL is where the owner of a shard takes clients; empty when nobody owns it.
+func (t *Table) OwnerURL(id ID) string { return t.Nodes[t.Rows[id].Owner].URL }
+
+// wireTable names each node once, so that a table of 1,024 rows takes about 15 KB.
+type wireTable struct {
+	Fleet   fleet.ID   `json:"fleet"`
+	Version uint64     `json:"version"`
+	Fence   uint64     `json:"fence"`
+	Nodes   []wireNode `json:"nodes"`
+	// Rows are owner and next as places in Nodes (-1: none) and the row's version.
+	Rows [][3]int64 `json:"rows"`
+}
+
+type wireNode struct {
+	ID fleet.NodeID `json:"id"`
+	Node
+}
+
+// Encode writes the table as Decode reads it; equal tables give equal bytes.
+func (t *Table) Encode() ([]byte, error) {
+	wire := wireTable{Fleet: t.Fleet, Version: t.Version, Fence: t.Fence, Rows: make([][3]int64, len(t.Rows))}
+	place := map[fleet.NodeID]int64{"": -1}
+	for _, id := range slices.Sorted(maps.Keys(t.Nodes)) {
+		place[id] = int64(len(wire.Nodes))
+		wire.Nodes = append(wire.Nodes, wireNode{ID: id, Node: t.Nodes[id]})
+	}
+	for i, row := range t.Rows {
+		owner, okOwner := place[row.Owner]
+		next, okNext := place[row.Next]
+		if !okOwner || !okNext {
+			return nil, fmt.Errorf("shard %d names a node that the table does not hold (owner %q, next %q)", i, row.Owner, row.Next)
+		}
+		wire.Rows[i] = [3]int64{owner, next, int64(row.Version)}
+	}
+	body, err := json.Marshal(wire)
+	if err != nil {
+		return nil, fmt.Errorf("encode table: %w", err)
+	}
+	return body, nil
+}
+
+// Decode reads a table and refuses one that could misroute a client.
+func Decode(body []byte) (*Table, error) {
+	var wire wireTable
+	if err := json.Unmarshal(body, &wire); err != nil {
+		return nil, fmt.Errorf("decode table: %w", err)
+	}
+	if len(wire.Rows) == 0 || len(wire.Rows) > MaxShards {
+		return nil, fmt.Errorf("decode table: %d rows: want 1 to %d", len(wire.Rows), MaxShards)
+	}
+	table := &Table{
+		Fleet: wire.Fleet, Version: wire.Version, Fence: wire.Fence,
+		Rows: make([]Row, len(wire.Rows)), Nodes: make(map[fleet.NodeID]Node, len(wire.Nodes)),
+	}
+	for _, node := range wire.Nodes {
+		if node.ID == "" {
+			return nil, errors.New("decode table: a node has no id")
+		}
+		if _, twice := table.Nodes[node.ID]; twice {
+			return nil, fmt.Errorf("decode table: node %q appears twice", node.ID)
+		}
+		table.Nodes[node.ID] = node.Node
+	}
+	for i, row := range wire.Rows {
+		owner, err := wire.nodeAt(row[0])
+		if err != nil {
+			return nil, fmt.Errorf("decode table: owner of shard %d: %w", i, err)
+		}
+		next, err := wire.nodeAt(row[1])
+		if err != nil {
+			return nil, fmt.Errorf("decode table: next owner of shard %d: %w", i, err)
+		}
+		if row[2] < 0 {
+			return nil, fmt.Errorf("decode table: shard %d has version %d: it cannot be negative", i, row[2])
+		}
+		table.Rows[i] = Row{Owner: owner, Next: next, Version: uint64(row[2])}
+	}
+	return table, nil
+}
+
+func (w *wireTable) nodeAt(place int64) (fleet.NodeID, error) {
+	if place == -1 {
+		return "", nil
+	}
+	if place < 0 || place >= int64(len(w.Nodes)) {
+		return "", fmt.Errorf("place %d is outside the %d nodes", place, len(w.Nodes))
+	}
+	return w.Nodes[place].ID, nil
+}

@@ -2,6 +2,7 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -69,16 +70,17 @@ func (n NodeID) Validate() error {
 func validName(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("is empty: give it a name")
+		return errors.New("is empty: give it a name")
 	case len(name) > maxNameBytes:
 		return fmt.Errorf("has %d bytes: at most %d are allowed", len(name), maxNameBytes)
 	}
 	for i, r := range name {
 		inner := i > 0 && i < len(name)-1
 		alnum := r >= 'a' && r <= 'z' || r >= '0' && r <= '9'
-		if !alnum && !(inner && (r == '-' || r == '.')) {
-			return fmt.Errorf("has %q at byte %d: use lower-case letters, digits, and inside '-' or '.'", r, i)
+		if alnum || inner && (r == '-' || r == '.') {
+			continue
 		}
+		return fmt.Errorf("has %q at byte %d: use lower-case letters, digits, and inside '-' or '.'", r, i)
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ const (
 	MaxBytes = 1 << 20
 	// maxFraction bounds CPU and memory: a plain process may exceed its stated limit, but not a hundredfold.
 	maxFraction = 100
+	// maxStamp is the end of the year 9999 in milliseconds; no clock of a living server is beyond it.
+	maxStamp = 253_402_300_799_999
 )
 
 // Shard is the load of one shard that a node serves or warms up.
@@ -98,8 +100,8 @@ func Decode(stamped []byte) (Heartbeat, error) {
 		return Heartbeat{}, errors.New("heartbeat carries no server time: want \"<milliseconds> <json>\"")
 	}
 	at, err := strconv.ParseInt(millis, 10, 64)
-	if err != nil || at <= 0 {
-		return Heartbeat{}, fmt.Errorf("heartbeat server time %.32q: want positive milliseconds", millis)
+	if err != nil || at <= 0 || at > maxStamp {
+		return Heartbeat{}, fmt.Errorf("heartbeat server time %.32q: want milliseconds from 1 to %d", millis, int64(maxStamp))
 	}
 	var beat Heartbeat
 	if err := json.Unmarshal([]byte(body), &beat); err != nil {
@@ -125,6 +127,11 @@ func (h *Heartbeat) Validate() error {
 	}
 	if h.State < fleet.Starting || h.State > fleet.Gone {
 		return fmt.Errorf("heartbeat of %s: state %s is unknown", h.Node, h.State)
+	}
+	// A leader without a table makes one above the highest version it hears of, so there must be one above.
+	if h.TableVersion >= math.MaxInt64-1 || h.Fence >= math.MaxInt64-1 {
+		return fmt.Errorf("heartbeat of %s: tableVersion %d, fence %d: want numbers below %d",
+			h.Node, h.TableVersion, h.Fence, int64(math.MaxInt64-1))
 	}
 	return errors.Join(h.validateNumbers(), h.validateShards())
 }
@@ -156,13 +163,18 @@ func (h *Heartbeat) validateNumbers() error {
 }
 
 func (h *Heartbeat) validateShards() error {
+	seen := make(map[shard.ID]struct{}, len(h.Shards))
 	for _, s := range h.Shards {
 		if s.ID < 0 || s.ID >= shard.MaxShards {
 			return fmt.Errorf("heartbeat of %s: shard %d is outside 0 to %d", h.Node, s.ID, shard.MaxShards-1)
 		}
-		if s.Connections < 0 || !(s.MessagesPerSecond >= 0 && s.MessagesPerSecond <= math.MaxInt32) {
-			return fmt.Errorf("heartbeat of %s: shard %d has load %d connections, %v messages/s: want numbers from 0",
-				h.Node, s.ID, s.Connections, s.MessagesPerSecond)
+		if _, twice := seen[s.ID]; twice {
+			return fmt.Errorf("heartbeat of %s: shard %d appears twice: want one entry a shard", h.Node, s.ID)
+		}
+		seen[s.ID] = struct{}{}
+		if s.Connections < 0 || s.Connections > math.MaxInt32 || !(s.MessagesPerSecond >= 0 && s.MessagesPerSecond <= math.MaxInt32) {
+			return fmt.Errorf("heartbeat of %s: shard %d has load %d connections, %v messages/s: want 0 to %d",
+				h.Node, s.ID, s.Connections, s.MessagesPerSecond, math.MaxInt32)
 		}
 	}
 	return nil

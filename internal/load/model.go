@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"time"
 
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -38,5 +39,5 @@ type Fleet struct {
 type Source interface {
 	// Heartbeats returns the newest heartbeat of each node and the server time of the reading.
 	// Undecodable ones are left out and named in the error list, one error a node.
-	Heartbeats(id fleet.ID) (beats []Heartbeat, now time.Time, bad []error, err error)
+	Heartbeats(ctx context.Context, id fleet.ID) (beats []Heartbeat, now time.Time, bad []error, err error)
 }

@@ -2,9 +2,9 @@ package shard
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -67,30 +67,45 @@ type wireTable struct {
 	Version uint64     `json:"version"`
 	Fence   uint64     `json:"fence"`
 	Nodes   []wireNode `json:"nodes"`
-	// Rows are owner and next as places in Nodes (-1: none) and the row's version.
-	Rows [][3]int64 `json:"rows"`
+	// Rows are owner and next as places in Nodes (-1: none) and the row's version: rowNumbers each.
+	Rows [][]int64 `json:"rows"`
 }
+
+const (
+	rowNumbers = 3
+	// maxVersion leaves room to grow and fits the signed numbers of a row.
+	maxVersion = math.MaxInt64 - 1
+)
 
 type wireNode struct {
 	ID fleet.NodeID `json:"id"`
 	Node
 }
 
-// Encode writes the table as Decode reads it; equal tables give equal bytes.
+// Encode writes the table as Decode reads it; equal tables give equal bytes. A table that Decode would
+// refuse is an error.
 func (t *Table) Encode() ([]byte, error) {
-	wire := wireTable{Fleet: t.Fleet, Version: t.Version, Fence: t.Fence, Rows: make([][3]int64, len(t.Rows))}
+	wire := wireTable{Fleet: t.Fleet, Version: t.Version, Fence: t.Fence, Rows: make([][]int64, len(t.Rows))}
 	place := map[fleet.NodeID]int64{"": -1}
 	for _, id := range slices.Sorted(maps.Keys(t.Nodes)) {
 		place[id] = int64(len(wire.Nodes))
 		wire.Nodes = append(wire.Nodes, wireNode{ID: id, Node: t.Nodes[id]})
 	}
+	if err := wire.validate(); err != nil {
+		return nil, fmt.Errorf("encode table: %w", err)
+	}
+	numbers := make([]int64, rowNumbers*len(t.Rows))
 	for i, row := range t.Rows {
 		owner, okOwner := place[row.Owner]
 		next, okNext := place[row.Next]
 		if !okOwner || !okNext {
-			return nil, fmt.Errorf("shard %d names a node that the table does not hold (owner %q, next %q)", i, row.Owner, row.Next)
+			return nil, fmt.Errorf("encode table: shard %d names a node that the table does not hold (owner %q, next %q)",
+				i, row.Owner, row.Next)
 		}
-		wire.Rows[i] = [3]int64{owner, next, int64(row.Version)}
+		if row.Version > maxVersion {
+			return nil, fmt.Errorf("encode table: shard %d has version %d: at most %d is possible", i, row.Version, uint64(maxVersion))
+		}
+		wire.Rows[i] = append(numbers[rowNumbers*i:rowNumbers*i], owner, next, int64(row.Version))
 	}
 	body, err := json.Marshal(wire)
 	if err != nil {
@@ -105,37 +120,68 @@ func Decode(body []byte) (*Table, error) {
 	if err := json.Unmarshal(body, &wire); err != nil {
 		return nil, fmt.Errorf("decode table: %w", err)
 	}
-	if len(wire.Rows) == 0 || len(wire.Rows) > MaxShards {
-		return nil, fmt.Errorf("decode table: %d rows: want 1 to %d", len(wire.Rows), MaxShards)
+	if err := wire.validate(); err != nil {
+		return nil, fmt.Errorf("decode table: %w", err)
 	}
 	table := &Table{
 		Fleet: wire.Fleet, Version: wire.Version, Fence: wire.Fence,
 		Rows: make([]Row, len(wire.Rows)), Nodes: make(map[fleet.NodeID]Node, len(wire.Nodes)),
 	}
 	for _, node := range wire.Nodes {
-		if node.ID == "" {
-			return nil, errors.New("decode table: a node has no id")
-		}
 		if _, twice := table.Nodes[node.ID]; twice {
 			return nil, fmt.Errorf("decode table: node %q appears twice", node.ID)
 		}
 		table.Nodes[node.ID] = node.Node
 	}
 	for i, row := range wire.Rows {
-		owner, err := wire.nodeAt(row[0])
+		decoded, err := wire.row(row)
 		if err != nil {
-			return nil, fmt.Errorf("decode table: owner of shard %d: %w", i, err)
+			return nil, fmt.Errorf("decode table: shard %d: %w", i, err)
 		}
-		next, err := wire.nodeAt(row[1])
-		if err != nil {
-			return nil, fmt.Errorf("decode table: next owner of shard %d: %w", i, err)
-		}
-		if row[2] < 0 {
-			return nil, fmt.Errorf("decode table: shard %d has version %d: it cannot be negative", i, row[2])
-		}
-		table.Rows[i] = Row{Owner: owner, Next: next, Version: uint64(row[2])}
+		table.Rows[i] = decoded
 	}
 	return table, nil
+}
+
+// validate names the first thing outside the rows that makes a table unusable.
+func (w *wireTable) validate() error {
+	if err := w.Fleet.Validate(); err != nil {
+		return err
+	}
+	if len(w.Rows) == 0 || len(w.Rows) > MaxShards {
+		return fmt.Errorf("%d rows: want 1 to %d", len(w.Rows), MaxShards)
+	}
+	if w.Version > maxVersion {
+		return fmt.Errorf("version %d: at most %d is possible", w.Version, uint64(maxVersion))
+	}
+	for _, node := range w.Nodes {
+		if err := node.ID.Validate(); err != nil {
+			return err
+		}
+		if node.State < fleet.Starting || node.State > fleet.Gone {
+			return fmt.Errorf("node %q: %s is unknown: want starting, serving, leaving, draining or gone", node.ID, node.State)
+		}
+	}
+	return nil
+}
+
+// row reads one row; one that is short would send its clients to the first node.
+func (w *wireTable) row(numbers []int64) (Row, error) {
+	if len(numbers) != rowNumbers {
+		return Row{}, fmt.Errorf("row has %d numbers: want owner, next and version", len(numbers))
+	}
+	owner, err := w.nodeAt(numbers[0])
+	if err != nil {
+		return Row{}, fmt.Errorf("owner: %w", err)
+	}
+	next, err := w.nodeAt(numbers[1])
+	if err != nil {
+		return Row{}, fmt.Errorf("next owner: %w", err)
+	}
+	if version := numbers[2]; version < 0 || version > maxVersion {
+		return Row{}, fmt.Errorf("version %d: want 0 to %d", version, uint64(maxVersion))
+	}
+	return Row{Owner: owner, Next: next, Version: uint64(numbers[2])}, nil
 }
 
 func (w *wireTable) nodeAt(place int64) (fleet.NodeID, error) {

@@ -1,0 +1,134 @@
+package move
+
+import (
+	"github.com/tidegate/tidegate/balancer/placement"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/shard"
+)
+
+// plan asks the placement where the shards should be and begins what moves that takes.
+func (s *stepper) plan() {
+	s.adopt()
+	if targets := s.targets(); len(targets) > 0 {
+		problem := s.problem(targets)
+		if answer := placement.Solve(problem); answer.Changed() {
+			s.begin(problem, answer)
+		}
+	}
+	s.cancel()
+}
+
+// targets are the nodes that may be given shards.
+func (s *stepper) targets() []placement.Member {
+	targets := make([]placement.Member, 0, len(s.in.Members))
+	for i := range s.in.Members {
+		if m := &s.in.Members[i]; m.eligible() {
+			targets = append(targets, placement.Member{ID: m.ID, Weight: m.Weight})
+		}
+	}
+	return targets
+}
+
+// problem describes the table as it will be once the moves under way are done.
+func (s *stepper) problem(targets []placement.Member) placement.Problem {
+	rows := s.table.Rows
+	flags := make([]bool, 2*len(rows))
+	p := placement.Problem{
+		Owners: make([]fleet.NodeID, len(rows)), Loads: s.in.Loads, Members: targets,
+		Fixed: flags[:len(rows)], Absent: flags[len(rows):], Rested: s.rested(),
+	}
+	for i, row := range rows {
+		p.Owners[i] = row.Owner
+		if row.Next != "" {
+			p.Owners[i] = row.Next
+			p.Fixed[i] = true
+			continue
+		}
+		_, known := s.members[row.Owner]
+		p.Absent[i] = row.Owner != "" && !known
+	}
+	return p
+}
+
+// rested are the shards that moved for heat a short while ago; nil when none did.
+func (s *stepper) rested() []bool {
+	var rested []bool
+	for i, at := range s.in.Heated {
+		if at.IsZero() || s.in.Now.Sub(at) >= HeatRest || i >= len(s.table.Rows) {
+			continue
+		}
+		if rested == nil {
+			rested = make([]bool, len(s.table.Rows))
+		}
+		rested[i] = true
+	}
+	return rested
+}
+
+// begin takes the first step of each move that the placement asks for: an orphan is assigned at once, any
+// other shard gets a next owner.
+func (s *stepper) begin(p placement.Problem, answer placement.Solution) {
+	for i, to := range answer.Owners {
+		id := shard.ID(i)
+		row := s.table.Rows[i]
+		if to == p.Owners[i] {
+			continue
+		}
+		if s.orphaned(row.Owner) {
+			s.assign(id, row, to)
+			continue
+		}
+		s.setRow(id, row.Owner, to)
+		if lost, had := s.lost[id]; had {
+			delete(s.lost, id)
+			s.note(id, Redirect, lost, to, ReasonNextLost)
+			continue
+		}
+		s.note(id, Next, row.Owner, to, reasonOf(answer.Causes[i]))
+	}
+}
+
+func (s *stepper) assign(id shard.ID, row shard.Row, to fleet.NodeID) {
+	delete(s.lost, id)
+	s.setRow(id, to, "")
+	s.note(id, Assign, row.Owner, to, s.whyOrphaned(row.Owner))
+}
+
+// adopt gives orphans to nominated nodes where there is no better one: they serve until they drain, and a
+// client at a slow goodbye is better off than one at a dead address.
+func (s *stepper) adopt() {
+	var leaving []placement.Member
+	for i := range s.in.Members {
+		m := &s.in.Members[i]
+		if m.eligible() {
+			return
+		}
+		if m.alive() && m.State == fleet.Leaving {
+			leaving = append(leaving, placement.Member{ID: m.ID, Weight: m.Weight})
+		}
+	}
+	if len(leaving) == 0 {
+		return
+	}
+	owners := make([]fleet.NodeID, len(s.table.Rows))
+	kept := make([]bool, len(owners))
+	for i, row := range s.table.Rows {
+		owners[i] = row.Owner
+		kept[i] = !s.orphaned(row.Owner)
+	}
+	answer := placement.Solve(placement.Problem{Owners: owners, Loads: s.in.Loads, Members: leaving, Absent: kept})
+	for i, to := range answer.Owners {
+		if to != owners[i] {
+			s.assign(shard.ID(i), s.table.Rows[i], to)
+		}
+	}
+}
+
+// cancel writes down the moves that ended because nobody can take the shard instead.
+func (s *stepper) cancel() {
+	for i := range s.table.Rows {
+		if lost, had := s.lost[shard.ID(i)]; had {
+			s.note(shard.ID(i), Cancel, lost, "", ReasonNextLost)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package move
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/shard"
+)
+
+// stepper is one Step at work. It copies the table only when the first row changes.
+type stepper struct {
+	in      Input
+	members map[fleet.NodeID]*Member
+	old     *shard.Table
+	table   *shard.Table
+	changes []Change
+	// lost are the next owners that settle took from rows, by shard: plan names others or cancels.
+	lost map[shard.ID]fleet.NodeID
+}
+
+func newStepper(t *shard.Table, in Input) *stepper {
+	s := &stepper{in: in, members: make(map[fleet.NodeID]*Member, len(in.Members)), old: t, table: t}
+	for i := range in.Members {
+		s.members[in.Members[i].ID] = &in.Members[i]
+	}
+	return s
+}
+
+// own gives the stepper a table of its own, which it may write.
+func (s *stepper) own() *shard.Table {
+	if s.table == s.old {
+		s.table = s.old.Clone()
+		if s.table.Nodes == nil {
+			s.table.Nodes = map[fleet.NodeID]shard.Node{}
+		}
+	}
+	return s.table
+}
+
+func (s *stepper) setRow(id shard.ID, owner, next fleet.NodeID) {
+	row := &s.own().Rows[id]
+	row.Owner, row.Next = owner, next
+	row.Version = s.old.Version + 1
+}
+
+func (s *stepper) note(id shard.ID, kind Kind, from, to fleet.NodeID, reason string) {
+	s.changes = append(s.changes, Change{Shard: id, Kind: kind, From: from, To: to, Reason: reason})
+}
+
+// settle continues the moves under way, row by row, with what is known now.
+func (s *stepper) settle() {
+	for i := range s.table.Rows {
+		id := shard.ID(i)
+		row := s.table.Rows[i]
+		if row.Next == "" {
+			continue
+		}
+		next, known := s.members[row.Next]
+		switch {
+		case !known || !next.eligible() || row.Next == row.Owner:
+			s.dropNext(id, row)
+		case s.orphaned(row.Owner):
+			s.flip(id, row, s.whyOrphaned(row.Owner))
+		case next.ready(id):
+			s.flip(id, row, ReasonReady)
+		}
+	}
+}
+
+// dropNext ends a move whose next owner cannot take the shard. The owner stays; plan finds another next.
+func (s *stepper) dropNext(id shard.ID, row shard.Row) {
+	if s.lost == nil {
+		s.lost = map[shard.ID]fleet.NodeID{}
+	}
+	s.lost[id] = row.Next
+	s.setRow(id, row.Owner, "")
+}
+
+func (s *stepper) flip(id shard.ID, row shard.Row, reason string) {
+	s.setRow(id, row.Next, "")
+	s.note(id, Flip, row.Owner, row.Next, reason)
+}
+
+// orphaned tells whether a shard of this owner has nobody to serve it. An owner of whom nothing is known
+// still has it: silence is no death.
+func (s *stepper) orphaned(owner fleet.NodeID) bool {
+	if owner == "" {
+		return true
+	}
+	m, known := s.members[owner]
+	return known && !m.alive()
+}
+
+func (s *stepper) whyOrphaned(owner fleet.NodeID) string {
+	if owner == "" {
+		return ReasonNoOwner
+	}
+	return ReasonOwnerDead
+}
+
+// refreshNodes makes the table tell of every living member and of every node that a row still names.
+func (s *stepper) refreshNodes() {
+	for i := range s.in.Members {
+		m := &s.in.Members[i]
+		told := shard.Node{URL: m.URL, State: m.State}
+		if has, ok := s.table.Nodes[m.ID]; m.alive() && (!ok || has != told) {
+			s.own().Nodes[m.ID] = told
+		}
+	}
+	var named map[fleet.NodeID]bool
+	for id := range s.table.Nodes {
+		if m, known := s.members[id]; known && m.alive() {
+			continue
+		}
+		if named == nil {
+			named = s.named()
+		}
+		if !named[id] {
+			delete(s.own().Nodes, id)
+		}
+	}
+}
+
+// named are the nodes that some row names.
+func (s *stepper) named() map[fleet.NodeID]bool {
+	named := map[fleet.NodeID]bool{}
+	for _, row := range s.table.Rows {
+		named[row.Owner], named[row.Next] = true, true
+	}
+	return named
+}
+
+func (s *stepper) result() (*shard.Table, []Change) {
+	if s.table != s.old {
+		s.table.Version = s.old.Version + 1
+		s.table.Fence = s.in.Fence
+	}
+	return s.table, s.changes
+}
+
+func sortedNodes(t *shard.Table) []fleet.NodeID {
+	return slices.Sorted(maps.Keys(t.Nodes))
+}

@@ -1,0 +1,162 @@
+package placement
+
+import (
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/shard"
+)
+
+// smallHome is how much lighter than the roomiest node the home of a heavy shard may be before the shard
+// moves: moving the heaviest shard of a fleet costs the most. A shard of half its load is comparable to it.
+const (
+	smallHome      = 0.5
+	comparableLoad = 0.5
+)
+
+// Heavy names the shards that carry more than Limit times the share of every node, heaviest first. Each
+// keeps a node to itself. It compares shards with the fleet's present load: whether such a shard hurts is
+// for the caller to say, from the load of its node.
+func Heavy(loads []float64, members []Member) []shard.ID {
+	if len(members) == 0 || len(loads) == 0 {
+		return nil
+	}
+	b := newBoard(Problem{Owners: make([]fleet.NodeID, len(loads)), Loads: loads, Members: members})
+	var heavy []shard.ID
+	for _, s := range b.isolate(Limit) {
+		// A shard of a fleet without clients is not heavy, however few shards there are.
+		if loads[s] > quiet {
+			heavy = append(heavy, shard.ID(s))
+		}
+	}
+	return heavy
+}
+
+// isolate keeps a node for each shard above limit times the share of every node, and shares the rest of the
+// load among the other nodes by weight. At least one node is always left, since each heavy shard takes
+// more than a node's share out of the load.
+func (b *board) isolate(limit float64) (heavy []int32) {
+	rest, weights := 0.0, 0.0
+	for _, load := range b.load {
+		rest += load
+	}
+	for i := range b.nodes {
+		b.nodes[i].solo = nowhere
+		weights += b.nodes[i].weight
+	}
+	for left := len(b.nodes); left > 1; left-- {
+		s := b.heaviest()
+		if s == nowhere || b.load[s] <= limit*rest*b.roomiest().weight/weights {
+			break
+		}
+		home := b.home(s)
+		home.solo, home.share = s, b.load[s]
+		rest -= b.load[s]
+		weights -= home.weight
+		heavy = append(heavy, s)
+	}
+	for i := range b.nodes {
+		if n := &b.nodes[i]; n.solo == nowhere {
+			n.share = rest * n.weight / weights
+		}
+	}
+	return heavy
+}
+
+// heaviest is the heaviest shard that has no node to itself yet.
+func (b *board) heaviest() int32 {
+	best := int32(nowhere)
+	for s, load := range b.load {
+		if b.at[s] != absent && (best == nowhere || load > b.load[best]) && !b.isSolo(int32(s)) {
+			best = int32(s)
+		}
+	}
+	return best
+}
+
+func (b *board) isSolo(s int32) bool {
+	for i := range b.nodes {
+		if b.nodes[i].solo == s {
+			return true
+		}
+	}
+	return false
+}
+
+// roomiest is the heaviest node that is not kept for a shard.
+func (b *board) roomiest() *node {
+	var best *node
+	for i := range b.nodes {
+		if n := &b.nodes[i]; n.solo == nowhere && (best == nil || n.weight > best.weight) {
+			best = n
+		}
+	}
+	return best
+}
+
+// home is the node a heavy shard is to have for itself: its present one unless that is much too small,
+// else the roomiest, by score among equals.
+func (b *board) home(s int32) *node {
+	if at := b.at[s]; at >= 0 && b.nodes[at].solo == nowhere && !b.cramped(s) {
+		return &b.nodes[at]
+	}
+	largest := b.roomiest().weight
+	var best *node
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		if n.solo == nowhere && n.weight == largest && (best == nil || n.score(s) > best.score(s)) {
+			best = n
+		}
+	}
+	return best
+}
+
+// cramped tells whether a heavy shard should leave its node for a much roomier one. A node that holds a
+// comparable shard is none: the two would change places with each jitter of their loads.
+func (b *board) cramped(s int32) bool {
+	if !b.mayCool(s) {
+		return false
+	}
+	taken := make([]bool, len(b.nodes))
+	for other, at := range b.at {
+		if at >= 0 && int32(other) != s && b.load[other] >= comparableLoad*b.load[s] {
+			taken[at] = true
+		}
+	}
+	own := b.nodes[b.at[s]].weight
+	for i := range b.nodes {
+		if n := &b.nodes[i]; n.solo == nowhere && !taken[i] && own < smallHome*n.weight {
+			return true
+		}
+	}
+	return false
+}
+
+// clear empties the nodes kept for a heavy shard and brings that shard home.
+func (b *board) clear() {
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		if n.solo == nowhere {
+			continue
+		}
+		for s, at := range b.at {
+			if at == int32(i) && int32(s) != n.solo && b.mayCool(int32(s)) {
+				b.lift(int32(s))
+				b.causes[s] = Heat
+			}
+		}
+		if s := n.solo; b.at[s] != int32(i) && (b.at[s] == nowhere || b.mayCool(s)) {
+			b.put(s, i, b.whyPlaced(s))
+		}
+	}
+}
+
+// mayMove tells whether a shard can be moved at all, and mayCool whether for heat.
+func (b *board) mayMove(s int32) bool { return !flag(b.fixed, int(s)) }
+func (b *board) mayCool(s int32) bool { return b.mayMove(s) && !flag(b.rested, int(s)) }
+
+// whyPlaced is the cause of giving an owner to a shard that was lifted, or had none.
+func (b *board) whyPlaced(s int32) Cause {
+	if b.at[s] >= 0 || b.causes[s] == Heat {
+		return Heat
+	}
+	return Orphan
+}

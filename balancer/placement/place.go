@@ -1,0 +1,79 @@
+package placement
+
+import (
+	"cmp"
+	"slices"
+)
+
+// place gives each shard without an owner the best node, the heaviest shard first.
+func (b *board) place() {
+	var orphans []int32
+	for s, at := range b.at {
+		if at == nowhere {
+			orphans = append(orphans, int32(s))
+		}
+	}
+	slices.SortFunc(orphans, func(x, y int32) int {
+		return cmp.Or(cmp.Compare(b.load[y], b.load[x]), cmp.Compare(x, y))
+	})
+	for _, s := range orphans {
+		b.put(s, b.bestPlace(s), b.whyPlaced(s))
+	}
+}
+
+// bestPlace is the node with the highest score among those with room: poor ones first, so that a shard
+// that must move anyway spares another move, then all that stay settled. Where no node has room, single
+// shards are too large to pack: then the least full one takes it.
+func (b *board) bestPlace(s int32) int {
+	load := b.load[s]
+	rules := []func(n *node) bool{
+		func(n *node) bool { return n.poor && n.fill() < filled && n.with(load) <= settle },
+		func(n *node) bool { return n.with(load) <= settle },
+	}
+	for _, rule := range rules {
+		if best := b.highest(s, rule); best != nowhere {
+			return best
+		}
+	}
+	return b.leastFull(s)
+}
+
+// highest is the node of the highest score that follows the rule, or nowhere.
+func (b *board) highest(s int32, rule func(n *node) bool) int {
+	best, bestScore := nowhere, 0.0
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		if n.solo != nowhere || !rule(n) {
+			continue
+		}
+		if score := n.score(s); best == nowhere || score > bestScore {
+			best, bestScore = i, score
+		}
+	}
+	return best
+}
+
+// leastFull is the node that the shard fills the least, of those that have not reached their share; one
+// always exists while a shard is not placed. So no node exceeds its share by more than this one shard.
+func (b *board) leastFull(s int32) int {
+	best, bestFill, bestScore := nowhere, 0.0, 0.0
+	for _, below := range []bool{true, false} {
+		for i := range b.nodes {
+			n := &b.nodes[i]
+			if n.solo != nowhere || below && n.load >= n.share {
+				continue
+			}
+			fill := n.with(b.load[s])
+			if best != nowhere && fill > bestFill {
+				continue
+			}
+			if score := n.score(s); best == nowhere || fill < bestFill || score > bestScore {
+				best, bestFill, bestScore = i, fill, score
+			}
+		}
+		if best != nowhere {
+			break // The second round is for sums that rounding has left without a node below its share.
+		}
+	}
+	return best
+}

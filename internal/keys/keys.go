@@ -16,6 +16,9 @@ func Table(id fleet.ID) string { return "tidegate:{" + id.String() + "}:table" }
 // Decision is the fenced cell that holds a fleet's newest decision.
 func Decision(id fleet.ID) string { return "tidegate:{" + id.String() + "}:decision" }
 
+// State is the fenced cell that holds what the policy remembers of a fleet between two decisions.
+func State(id fleet.ID) string { return "tidegate:{" + id.String() + "}:state" }
+
 // Marker is written once a fleet is served and says that this Redis knows the fleet's sessions;
 // its value is the Redis server time in milliseconds at which it was written.
 func Marker(id fleet.ID) string { return "tidegate:{" + id.String() + "}:marker" }
@@ -57,6 +60,8 @@ const (
 	PathResolve = "/api/v1/resolve"
 	// PathVictims lists, for the webhook and the demo's actuator, the nodes that should leave first.
 	PathVictims = "/api/v1/victims"
+	// PathDecision shows the newest decision of a fleet on the balancer's admin port.
+	PathDecision = "/api/v1/decision"
 	// PathDrain starts or watches a node's drain on its admin port.
 	PathDrain = "/drain"
 	// PathDrainStatus tells how far a drain is.
@@ -71,6 +76,8 @@ const (
 	HeaderNonce = "X-Tidegate-Drain-Nonce"
 	// QueryClient names the client in dev mode.
 	QueryClient = "clientId"
+	// QueryFleet names the fleet where one server knows several.
+	QueryFleet = "fleet"
 	// QueryToken carries a JWT where a header cannot; it is kept out of every log.
 	QueryToken = "token"
 	// QueryResume carries a resume token; it is kept out of every log.

@@ -1,0 +1,228 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tidegate/tidegate/balancer/placement"
+	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/balancer/roll"
+	"github.com/tidegate/tidegate/internal/beat"
+	"github.com/tidegate/tidegate/internal/decision"
+	"github.com/tidegate/tidegate/internal/fenced"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/internal/logkey"
+	"github.com/tidegate/tidegate/internal/shard"
+)
+
+// loadEvery is how often shard loads are read: placement.Loads damps one reading a second.
+const loadEvery = time.Second
+
+// keeper looks after one fleet: it observes on every replica, and governs on the one that leads.
+// Only one tick at a time works on it.
+type keeper struct {
+	b      *Balancer
+	id     fleet.ID
+	logger *slog.Logger
+
+	book    roll.Book
+	weights map[fleet.NodeID]float64
+	loads   []float64
+	loadsAt time.Time
+	ghosts  []fleet.NodeID // nodes of the table that are dead though no heartbeat of theirs is known
+
+	helm     *helm  // nil while another replica leads
+	badBeats string // what was last said about bad heartbeats
+	trouble  string // what last kept the leader from its work
+}
+
+// view is what handlers read of a fleet.
+type view struct {
+	model    load.Fleet
+	decision decision.Decision
+	table    *shard.Table // nil before there is one
+}
+
+func newKeeper(b *Balancer, id fleet.ID) *keeper {
+	return &keeper{b: b, id: id, logger: b.Logger.With(slog.String(logkey.Fleet, id.String()))}
+}
+
+// tick reads, decides, moves and publishes, as far as this replica may.
+func (k *keeper) tick(ctx context.Context, in *office, readable bool) {
+	began := time.Now()
+	p := k.b.Policies(k.id)
+	k.observe(ctx, p, readable)
+	k.takeHelm(in)
+	k.ghosts = k.book.Expect(p, k.named())
+	f := k.book.Fleet(p, k.id, k.standing())
+	k.measure(p, f)
+	if in != nil {
+		writeCtx, cancel := in.bind(ctx)
+		defer cancel()
+		k.note(in, k.govern(writeCtx, p, f))
+		ctx = writeCtx
+	}
+	k.forget(ctx, in)
+	k.publish(f)
+	k.b.metrics.stepSeconds.Observe(time.Since(began).Seconds())
+}
+
+// observe reads the heartbeats and finds out who died.
+func (k *keeper) observe(ctx context.Context, p policy.Policy, readable bool) {
+	if !readable {
+		k.book.Missed()
+		return
+	}
+	readCtx, cancel := context.WithTimeout(ctx, k.b.Timeout)
+	defer cancel()
+	beats, now, bad, err := k.b.Source.Heartbeats(readCtx, k.id)
+	if err != nil {
+		k.book.Missed()
+		k.complain([]error{err})
+		return
+	}
+	bad = append(bad, k.book.Read(p, now, beats)...)
+	k.b.metrics.badBeats.WithLabelValues(k.id.String()).Add(float64(len(bad)))
+	k.complain(bad)
+	judge(ctx, &k.book, p, k.b.ProbeTimeout, k.b.Probe)
+}
+
+// complain names bad heartbeats once, not at every tick.
+func (k *keeper) complain(bad []error) {
+	text := joined(bad)
+	if text != k.badBeats && text != "" {
+		k.logger.Warn("heartbeats cannot be used; their nodes count as they last were",
+			slog.Int(logkey.Count, len(bad)), slog.String(logkey.Err, text))
+	}
+	k.badBeats = text
+}
+
+// takeHelm begins to govern when a term has begun, and ends when it has ended.
+func (k *keeper) takeHelm(in *office) {
+	switch {
+	case in == nil:
+		k.helm = nil
+	case k.helm == nil || k.helm.fence != in.fence:
+		k.helm = newHelm(k, in.fence)
+	}
+}
+
+// decision is the newest one: the leader's own, else the one that Redis told of; zero before there is one.
+func (k *keeper) decision() decision.Decision {
+	if k.helm != nil && k.helm.restored {
+		return k.helm.shown
+	}
+	d, _, _ := k.b.decisions.Latest(k.id)
+	return d
+}
+
+// table is the newest one, nil before there is one.
+func (k *keeper) table() *shard.Table {
+	if k.helm != nil && k.helm.table != nil {
+		return k.helm.table
+	}
+	table, _, _ := k.b.tables.Latest(k.id)
+	return table
+}
+
+func (k *keeper) standing() roll.Standing {
+	d := k.decision()
+	return roll.Standing{Desired: d.Desired, Victims: d.Victims}
+}
+
+// named are the nodes that the table knows.
+func (k *keeper) named() []fleet.NodeID {
+	if table := k.table(); table != nil {
+		return slices.Sorted(maps.Keys(table.Nodes))
+	}
+	return nil
+}
+
+// measure keeps weights and shard loads on followers too, so that a new leader does not start from single readings.
+func (k *keeper) measure(p policy.Policy, f load.Fleet) {
+	if !f.Reachable {
+		return
+	}
+	k.weights = placement.Weights(f.Nodes, k.weights, p.PlacementRoom)
+	shards := k.b.Shards
+	if table := k.table(); table != nil {
+		shards = len(table.Rows)
+	}
+	if passed := f.Now.Sub(k.loadsAt); len(k.loads) != shards || passed < 0 || passed >= loadEvery {
+		k.loads, k.loadsAt = placement.Loads(f.Nodes, shards, k.loads), f.Now
+	}
+}
+
+// forget drops the nodes that are over and hold no shard; the leader removes their heartbeats.
+func (k *keeper) forget(ctx context.Context, in *office) {
+	table := k.table()
+	holding := holders(table)
+	left := k.book.Drop(func(id fleet.NodeID) bool { _, holds := holding[id]; return holds })
+	for _, id := range left {
+		k.logger.Info("a node is gone", slog.String(logkey.Node, string(id)))
+		if in == nil || in.ctx.Err() != nil {
+			continue // the leader's business
+		}
+		k.remove(ctx, id)
+	}
+}
+
+// remove takes a node's heartbeat out of Redis. One that stays behind is ignored here and found by the next leader.
+func (k *keeper) remove(ctx context.Context, id fleet.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, k.b.Timeout)
+	defer cancel()
+	if err := beat.Forget(ctx, k.b.Redis, k.id, id); err != nil {
+		k.logger.Warn("the heartbeat of a node that is gone stays in Redis", slog.String(logkey.Node, string(id)), slog.Any(logkey.Err, err))
+	}
+}
+
+// holders are the nodes that some row of the table names.
+func holders(table *shard.Table) map[fleet.NodeID]struct{} {
+	if table == nil {
+		return nil
+	}
+	holding := make(map[fleet.NodeID]struct{}, len(table.Nodes))
+	for _, row := range table.Rows {
+		holding[row.Owner] = struct{}{}
+		holding[row.Next] = struct{}{}
+	}
+	return holding
+}
+
+// note ends the term of a leader whose write was refused, and logs other trouble when it begins and when it ends.
+func (k *keeper) note(in *office, err error) {
+	if errors.Is(err, fenced.ErrFenced) {
+		k.b.metrics.fenced.Inc()
+		k.logger.Warn("this replica's term is over", slog.Uint64(logkey.Fence, in.fence), slog.Any(logkey.Err, err))
+		k.helm = nil
+		in.resign()
+		return
+	}
+	if err != nil && in.ctx.Err() != nil {
+		return
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	switch {
+	case text != "" && k.trouble == "":
+		k.logger.Warn("the leader's work waits", slog.Any(logkey.Err, err))
+	case text == "" && k.trouble != "":
+		k.logger.Info("the leader's work goes on")
+	}
+	k.trouble = text
+}
+
+// joined writes errors as one line; empty for none.
+func joined(errs []error) string {
+	if err := errors.Join(errs...); err != nil {
+		return err.Error()
+	}
+	return ""
+}

@@ -1,0 +1,81 @@
+package roll
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/load"
+)
+
+// Standing is what the newest decision says of the fleet; zero before there is one.
+type Standing struct {
+	Desired int
+	Victims []fleet.NodeID
+}
+
+// Fleet is the load model at the newest reading.
+func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
+	f := load.Fleet{ID: id, Now: b.now, Reachable: b.readable, Nodes: make([]load.Node, 0, len(b.nodes))}
+	here := 0
+	for node, e := range b.nodes {
+		n := load.Node{
+			Heartbeat: e.beat, State: e.beat.State,
+			Age: b.age(e), Stale: b.late(p, e), Since: e.since,
+		}
+		if n.State == fleet.Serving && slices.Contains(s.Victims, node) {
+			n.State = fleet.Leaving
+		}
+		// A draining node is on its way out: who asked for so many replicas did not mean this one.
+		if n.State != fleet.Draining && n.State != fleet.Gone {
+			here++
+		}
+		f.Nodes = append(f.Nodes, n)
+	}
+	for node, since := range b.unheard {
+		// It carries an unknown load: as a starting node it is in no average, as a stale one it keeps everything in place.
+		f.Nodes = append(f.Nodes, load.Node{
+			Heartbeat: load.Heartbeat{Fleet: id, Node: node, State: fleet.Starting},
+			State:     fleet.Starting, Age: b.now.Sub(since), Stale: true, Since: since,
+		})
+		here++
+	}
+	slices.SortFunc(f.Nodes, func(x, y load.Node) int { return strings.Compare(string(x.Node), string(y.Node)) })
+	b.await(max(0, s.Desired-here))
+	f.Pending = len(b.pending)
+	for _, since := range b.pending {
+		if b.now.Sub(since) > p.StartTimeout {
+			f.Stuck++
+		}
+	}
+	return f
+}
+
+// await remembers since when replicas are missing. Who arrives counts as the one that was asked for first.
+func (b *Book) await(missing int) {
+	if n := len(b.pending); missing < n {
+		b.pending = slices.Delete(b.pending, 0, n-missing)
+		return
+	}
+	// Bounded, since a desired count comes from outside.
+	for len(b.pending) < min(missing, maxPending) {
+		b.pending = append(b.pending, b.now)
+	}
+}
+
+// maxPending bounds the memory of replicas that never came.
+const maxPending = 100_000
+
+// Node is one node's newest heartbeat.
+func (b *Book) Node(id fleet.NodeID) (load.Heartbeat, bool) {
+	e, ok := b.nodes[id]
+	if !ok {
+		return load.Heartbeat{}, false
+	}
+	return e.beat, true
+}
+
+// Now is the Redis server's time of the newest reading.
+func (b *Book) Now() time.Time { return b.now }

@@ -1,0 +1,175 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/tidegate/tidegate/balancer/audit"
+	"github.com/tidegate/tidegate/balancer/lead"
+	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/logkey"
+	"github.com/tidegate/tidegate/internal/redisconn"
+)
+
+const (
+	// headerTimeout bounds a slow request's headers, headerBytes their size.
+	headerTimeout = 5 * time.Second
+	headerBytes   = 16 << 10
+	idleTimeout   = 2 * time.Minute
+	// stopTimeout bounds what is still being answered when the process stops.
+	stopTimeout = 5 * time.Second
+	// persistenceTimeout bounds the one question about persistence at start.
+	persistenceTimeout = 2 * time.Second
+)
+
+// Run is the balancer process: it serves on the addresses of the options until ctx ends, and returns nil then. It starts
+// while Redis or Kafka are away. An error names the option to change.
+func Run(ctx context.Context, o Options, logger *slog.Logger) (err error) {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	public, err := listen(ctx, "--balancer-listen", "TIDEGATE_BALANCER_LISTEN", o.Listen)
+	if err != nil {
+		return err
+	}
+	admin, err := listen(ctx, "--balancer-admin-listen", "TIDEGATE_BALANCER_ADMIN_LISTEN", o.AdminListen)
+	if err != nil {
+		return errors.Join(err, public.Close())
+	}
+	client, err := redisconn.Open(o.Redis)
+	if err != nil {
+		return errors.Join(err, public.Close(), admin.Close())
+	}
+	defer func() { err = errors.Join(err, client.Close()) }()
+	// Servers close their listeners; until there are servers, a wrong option must.
+	b, record, err := assemble(ctx, o, client, logger)
+	if err != nil {
+		return errors.Join(err, public.Close(), admin.Close())
+	}
+	warnOfPersistence(ctx, client, logger)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.Run(ctx) })
+	group.Go(func() error { return serve(ctx, public, b.Handler(), logger, "clients") })
+	group.Go(func() error { return serve(ctx, admin, b.Admin(), logger, "operators") })
+	if record != nil {
+		group.Go(func() error {
+			record.Run(ctx)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// assemble builds the replica that the options describe; the record is nil without audit.
+func assemble(ctx context.Context, o Options, client redis.UniversalClient, logger *slog.Logger) (*Balancer, *audit.Log, error) {
+	rules, err := o.policy()
+	if err != nil {
+		return nil, nil, err
+	}
+	verifier, err := o.Token.Verifier(ctx, time.Now, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	elector, err := o.elector(client, logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d := Deps{
+		Redis: client, Elector: elector, Verifier: verifier, Raw: o.Token.Raw, Registry: registry, Logger: logger,
+		Policies: func(fleet.ID) policy.Policy { return rules },
+		Shards:   o.Shards, Interval: o.Interval, Timeout: o.Redis.Timeout, ProbeTimeout: o.ProbeTimeout,
+	}
+	if !o.Audit {
+		return New(d), nil, nil //nolint:contextcheck // the feeds live as long as Run, whose context ends them
+	}
+	record := audit.New(audit.Kafka(o.Kafka, o.Production), registry, logger)
+	d.Audit = record
+	return New(d), record, nil //nolint:contextcheck // the feeds live as long as Run, whose context ends them
+}
+
+// elector is what --election asks for.
+func (o Options) elector(client redis.UniversalClient, logger *slog.Logger) (lead.Elector, error) {
+	id, err := o.id()
+	if err != nil {
+		return nil, err
+	}
+	if o.Election == electRedis {
+		return lead.NewRedis(client, id, o.LeaseDuration, logger), nil
+	}
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("--election=%s works only inside a cluster: %w", electKubernetes, err)
+	}
+	leases, err := coordination.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("--election=%s: %w", electKubernetes, err)
+	}
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: o.LeaseNamespace, Name: o.LeaseName},
+		Client:     leases,
+		LockConfig: resourcelock.ResourceLockConfig{Identity: id},
+	}
+	return lead.NewKubernetes(lock, client, o.LeaseDuration, logger), nil
+}
+
+// warnOfPersistence says what a restart of this Redis would lose. It does not keep the process from starting.
+func warnOfPersistence(ctx context.Context, client redis.UniversalClient, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, persistenceTimeout)
+	defer cancel()
+	if warning := redisconn.PersistenceWarning(ctx, client); warning != "" {
+		logger.Warn("Redis may lose data", slog.String(logkey.Reason, warning))
+	}
+}
+
+// listen takes an address, or says which setting to change.
+func listen(ctx context.Context, flag, env, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s %s is taken by another process: stop it, or give another port with %s or %s", flag, address, flag, env)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
+	}
+	return listener, nil
+}
+
+// serve answers on the listener, which it closes, until ctx ends. The page's event streams end with the balancer's Run.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger, whom string) error {
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	logger.Info("the balancer serves", slog.String("whom", whom), slog.String(logkey.Addr, listener.Addr().String()))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s on %s: %w", whom, listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopCtx); err != nil {
+		return errors.Join(fmt.Errorf("answer what %s had asked: %w", whom, err), server.Close())
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package balancer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/tidegate/tidegate/balancer"
+	"github.com/tidegate/tidegate/balancer/lead"
+	"github.com/tidegate/tidegate/internal/beat"
+	"github.com/tidegate/tidegate/internal/decision"
+	"github.com/tidegate/tidegate/internal/fenced"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/keys"
+	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/internal/redisconn"
+	"github.com/tidegate/tidegate/internal/token"
+)
+
+var chat = fleet.ID{Namespace: "shop", Name: "chat"}
+
+func parse(t *testing.T, args ...string) (balancer.Options, error) {
+	t.Helper()
+	var o balancer.Options
+	parser, err := kong.New(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		return o, err
+	}
+	return o, o.Validate()
+}
+
+func TestDefaultOptionsNeedOnlyToBeToldWhoMayConnect(t *testing.T) {
+	if _, err := parse(t); err == nil || !strings.Contains(err.Error(), "--dev") {
+		t.Errorf("without a way to check clients: %v, want an error that names the ways", err)
+	}
+	o, err := parse(t, "--dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !o.Audit || o.Interval != time.Second || o.Shards != 1024 || o.Election != "redis" {
+		t.Errorf("defaults %+v", o)
+	}
+}
+
+func TestWrongOptionNamesFieldValueAndFix(t *testing.T) {
+	tests := map[string][]string{
+		"--balancer-listen=8081":           {"--balancer-listen", `"8081"`, "host:port"},
+		"--balancer-admin-listen=:99999":   {"--balancer-admin-listen", ":99999", "0 to 65535"},
+		"--balancer-interval=1ms":          {"--balancer-interval", "1ms", "50ms to 30s"},
+		"--probe-timeout=1h":               {"--probe-timeout", "1h", "10s"},
+		"--lease-duration=10ms":            {"--lease-duration", "10ms", "1s"},
+		"--redis-timeout=5s":               {"--redis-timeout", "5s", "--lease-duration", "at most 2s"},
+		"--shards=0":                       {"--shards", "0", "65536"},
+		"--shards=70000":                   {"--shards", "70000"},
+		"--election=zookeeper":             {"--election", "zookeeper", "kubernetes"},
+		"--election=kubernetes":            {"--lease-namespace", `""`},
+		"--redis-addr=nowhere":             {"--redis-addr", "nowhere", "host:port"},
+		"--kafka-broker=nowhere":           {"--kafka-broker", "nowhere"},
+		"--jwks-url=http://issuer.example": {"--jwks-url"},
+	}
+	for arg, wants := range tests {
+		t.Run(arg, func(t *testing.T) {
+			_, err := parse(t, "--dev", arg)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range wants {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestWrongPolicyFileNamesItself(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(path, []byte(`{"margin": "lots"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{path: "margin", "/no/such/file": "/no/such/file"} {
+		o, err := parse(t, "--dev", "--no-audit", "--policy-file="+file, "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = balancer.Run(t.Context(), o, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "--policy-file") || !strings.Contains(err.Error(), want) {
+			t.Errorf("policy file %s: %v, want an error that names it and %q", file, err, want)
+		}
+	}
+}
+
+func TestTakenPortNamesTheFlagAndTheFix(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	for _, flag := range []string{"--balancer-listen", "--balancer-admin-listen"} {
+		o, err := parse(t, "--dev", "--no-audit", "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0", flag+"="+taken.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = balancer.Run(t.Context(), o, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), taken.Addr().String()) || !strings.Contains(err.Error(), "another port") {
+			t.Errorf("%s is taken: %v, want the flag, the address and the fix", flag, err)
+		}
+	}
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	for !holds() {
+		select {
+		case <-late:
+			t.Fatalf("not within 20 s: %s", what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// addresses are those that a log says are served.
+func addresses(log *lines) map[string]string {
+	found := map[string]string{}
+	for _, m := range regexp.MustCompile(`whom=(\w+) addr=(\S+)`).FindAllStringSubmatch(log.String(), -1) {
+		found[m[1]] = "http://" + m[2]
+	}
+	return found
+}
+
+func fetch(t *testing.T, url string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(body)
+}
+
+func TestProcessServesDecidesAndStops(t *testing.T) {
+	server := miniredis.RunT(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	o, err := parse(t, "--dev", "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0", "--balancer-interval=50ms",
+		"--redis-addr="+server.Addr(), "--kafka-broker="+cluster.ListenAddrs()[0], "--shards=16", "--balancer-id=one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lines{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- balancer.Run(ctx, o, slog.New(slog.NewTextHandler(log, nil))) }()
+	client := connect(t, server)
+	speak(t, client, 1)
+	eventually(t, "both servers listen", func() bool { return len(addresses(log)) == 2 })
+	public, admin := addresses(log)["clients"], addresses(log)["operators"]
+	eventually(t, "a client is resolved", func() bool {
+		status, body := fetch(t, public+keys.PathResolve+"?clientId=anna")
+		return status == http.StatusOK && strings.Contains(body, `"node":"chat-0"`)
+	})
+	for target, want := range map[string]string{
+		admin + keys.PathHealth:                        "",
+		admin + keys.PathReady:                         "",
+		admin + keys.PathMetrics:                       "tidegate_balancer_leader 1",
+		admin + keys.PathVictims + "?fleet=shop/chat":  "chat-0",
+		admin + keys.PathDecision + "?fleet=shop/chat": `"desired":2`,
+		public + "/":                                   "<html",
+		public + "/api/v1/status":                      `"leader":"one_`,
+		public + "/api/v1/history":                     "shop/chat",
+	} {
+		if status, body := fetch(t, target); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s answers %d %.300s, want %q", target, status, body, want)
+		}
+	}
+	if status, _ := fetch(t, public+keys.PathMetrics); status != http.StatusNotFound {
+		t.Errorf("the public side serves metrics: %d", status)
+	}
+	// An open event stream must not hold the process up.
+	stream, err := http.NewRequestWithContext(t.Context(), http.MethodGet, public+"/api/v1/events", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := transport.RoundTrip(stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if lease := server.HGet(keys.LeaderLease, "holder"); lease != "" {
+		t.Errorf("the lease is still held by %q: the next leader would have to wait", lease)
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("the event stream ended with %v", err)
+	}
+}
+
+func connect(t *testing.T, server *miniredis.Miniredis) redis.UniversalClient {
+	t.Helper()
+	client, err := redisconn.Open(redisconn.Options{Addrs: []string{server.Addr()}, Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// speak sends one heartbeat of the only node.
+func speak(t *testing.T, client redis.UniversalClient, sequence uint64) {
+	t.Helper()
+	h := load.Heartbeat{
+		Version: load.Version, Fleet: chat, Node: "chat-0", Incarnation: 1, Sequence: sequence, State: fleet.Serving,
+		URL: "ws://chat-0", AdminURL: "http://127.0.0.1:1", Connections: 5,
+	}
+	if _, err := beat.Send(t.Context(), client, h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReplicaTakesOverFromAKilledLeader(t *testing.T) {
+	server := miniredis.RunT(t)
+	const ttl = 400 * time.Millisecond
+	start := func(id string) (stop func(), client redis.UniversalClient) {
+		client = connect(t, server)
+		logger := slog.New(slog.DiscardHandler)
+		b := balancer.New(balancer.Deps{
+			Redis: client, Elector: lead.NewRedis(client, id, ttl, logger), Verifier: token.NewDev(nil),
+			Shards: 16, Interval: 20 * time.Millisecond, Probe: func(context.Context, string) error { return nil }, Logger: logger,
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("run of %s: %v", id, err)
+			}
+		}, client
+	}
+	watch := connect(t, server)
+	cell := fenced.NewCell(watch, keys.Decision(chat), 5*time.Second)
+	decided := func(above uint64) decision.Decision {
+		var d decision.Decision
+		eventually(t, "a decision of a newer term", func() bool {
+			reading, err := cell.Read(t.Context())
+			if err != nil || !reading.Found {
+				return false
+			}
+			d, err = decision.Decode(reading.Body)
+			return err == nil && d.Fence > above
+		})
+		return d
+	}
+	speak(t, watch, 1)
+	stopFirst, firstClient := start("first")
+	before := decided(0)
+	stopSecond, _ := start("second")
+	// Killed, as far as Redis can tell: it says nothing any more and releases nothing.
+	_ = firstClient.Close()
+	after := decided(before.Fence)
+	if after.Sequence != before.Sequence || after.Desired != before.Desired {
+		t.Errorf("decision %+v after %+v: a change of leaders must not look like a decision", after, before)
+	}
+	stopFirst()
+	stopSecond()
+}

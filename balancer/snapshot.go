@@ -1,0 +1,61 @@
+package balancer
+
+import (
+	"github.com/tidegate/tidegate/balancer/page"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/internal/shard"
+)
+
+// publish makes what this tick saw visible to the handlers, the page and the metrics.
+func (k *keeper) publish(f load.Fleet) {
+	d := k.decision()
+	table := k.table()
+	k.b.views.Store(k.id, &view{model: f, decision: d, table: table})
+	k.b.metrics.seen(f, d, table)
+	d.Fleet = k.id
+	snapshot := page.Snapshot{
+		Fleet: k.id, Now: f.Now, Leader: k.b.Elector.Leader(), Decision: d, Nodes: make([]page.NodeRow, 0, len(f.Nodes)),
+	}
+	owned, warming := shares(table)
+	for i := range f.Nodes {
+		n := &f.Nodes[i]
+		snapshot.Nodes = append(snapshot.Nodes, page.NodeRow{
+			ID: n.Node, State: n.State, CPU: n.CPU, Memory: n.Memory, Connections: n.Connections,
+			MessagesPerSecond: n.MessagesPerSecond, P95: n.P95Latency, Lag: n.InboxLag, Weight: k.weight(n),
+			Shards: owned[n.Node], Warming: warming[n.Node], Stale: n.Stale, Age: n.Age,
+		})
+	}
+	if table != nil {
+		snapshot.TableVersion = table.Version
+	}
+	for _, count := range warming {
+		snapshot.Moves += count
+	}
+	k.b.page.Publish(snapshot)
+}
+
+// weight is what the node may be given; nothing where it is on its way out.
+func (k *keeper) weight(n *load.Node) float64 {
+	if n.State != fleet.Serving && n.State != fleet.Starting {
+		return 0
+	}
+	return k.weights[n.Node]
+}
+
+// shares counts the shards that each node owns and warms up.
+func shares(table *shard.Table) (owned, warming map[fleet.NodeID]int) {
+	owned, warming = map[fleet.NodeID]int{}, map[fleet.NodeID]int{}
+	if table == nil {
+		return owned, warming
+	}
+	for _, row := range table.Rows {
+		if row.Owner != "" {
+			owned[row.Owner]++
+		}
+		if row.Next != "" {
+			warming[row.Next]++
+		}
+	}
+	return owned, warming
+}

@@ -64,11 +64,9 @@ type Options struct {
 
 // Validate names every wrong field with its value and the fix.
 func (o *Options) Validate() error {
-	errs := []error{o.Fleet.Validate(), o.Redis.Validate(), o.Kafka.Validate(), o.Token.Validate(), o.WS.Validate()}
+	errs := []error{named("fleet", o.Fleet.Validate()), o.Redis.Validate(), o.Kafka.Validate(), o.Token.Validate(), o.WS.Validate()}
 	if o.Node != "" {
-		if err := fleet.NodeID(o.Node).Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("--node: %w", err))
-		}
+		errs = append(errs, named("node", fleet.NodeID(o.Node).Validate()))
 	}
 	errs = append(errs,
 		address("addr", o.Addr), address("admin-addr", o.Admin),
@@ -90,6 +88,14 @@ func (o *Options) Validate() error {
 		errs = append(errs, errors.New("--resume-key-file is empty: give a file with a line k1:<base64 of 32 random bytes>, the same on every node"))
 	}
 	return errors.Join(errs...)
+}
+
+// named puts the flag before a problem.
+func named(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("--%s: %w", flag, err)
 }
 
 func within[T int | float64 | time.Duration](flag string, value, least, most T) error {

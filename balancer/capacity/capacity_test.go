@@ -1,0 +1,77 @@
+package capacity_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tidegate/tidegate/balancer/capacity"
+	"github.com/tidegate/tidegate/balancer/policy"
+)
+
+func TestNeedsOfEachDimension(t *testing.T) {
+	t.Parallel()
+	p := policy.Default()
+	p.ConnectionsPerPod, p.MessagesPerPod, p.Margin = 1000, 500, 1.1
+	p.CPUCeiling, p.MemoryCeiling, p.MemoryBase = 0.8, 0.8, 0.3
+	l := capacity.Load{Clients: 4000, Messages: 1500, CPU: 1.6, Memory: 1.0}
+	got := capacity.Of(p, l, 2)
+	want := capacity.Needs{Connections: 8.8, Messages: 6.6, CPU: 4.4, Memory: 4.4}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })); diff != "" {
+		t.Fatalf("needs (-want +got):\n%s", diff)
+	}
+	need, from := got.Most()
+	if math.Abs(need-8.8) > 1e-9 || from != capacity.Connections {
+		t.Fatalf("the largest need is %v from %s, want 8.8 from connections", need, from)
+	}
+	for _, c := range []struct {
+		needs capacity.Needs
+		from  capacity.Dimension
+	}{
+		{capacity.Needs{Messages: 1}, capacity.Messages},
+		{capacity.Needs{CPU: 1}, capacity.CPU},
+		{capacity.Needs{Memory: 1}, capacity.Memory},
+		{capacity.Needs{}, capacity.Connections},
+	} {
+		if _, from := c.needs.Most(); from != c.from {
+			t.Errorf("%+v: the need is said to come from %s, want %s", c.needs, from, c.from)
+		}
+	}
+}
+
+func TestUnknownCapacityAsksForNothing(t *testing.T) {
+	t.Parallel()
+	got := capacity.Of(policy.Default(), capacity.Load{Clients: 1e6, Messages: 1e6}, 1)
+	if got != (capacity.Needs{}) {
+		t.Fatalf("nothing was declared, yet %+v is asked for", got)
+	}
+}
+
+func TestWholePodsForgiveFloatDust(t *testing.T) {
+	t.Parallel()
+	cases := map[float64]int{
+		0: 0, 3: 3, 3.0000000001: 3, 3.0001: 4, 2.9999999: 3, 0.0000000001: 0, 0.2: 1, 1000.0000001: 1000,
+		-5: 0, math.Inf(1): 999_999_999, math.Inf(-1): 0, math.NaN(): 0, 1e300: 999_999_999,
+	}
+	for need, want := range cases {
+		if got := capacity.Whole(need); got != want {
+			t.Errorf("a need of %v is %d pods, want %d", need, got, want)
+		}
+	}
+}
+
+func TestNoLoadMakesAnAbsurdNeed(t *testing.T) {
+	t.Parallel()
+	p := policy.Default()
+	p.ConnectionsPerPod, p.MessagesPerPod = 1, 1
+	any64 := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 0, math.MaxFloat64}))
+	rapid.Check(t, func(t *rapid.T) {
+		l := capacity.Load{Clients: any64.Draw(t, "clients"), Messages: any64.Draw(t, "messages"), CPU: any64.Draw(t, "cpu"), Memory: any64.Draw(t, "memory")}
+		need, _ := capacity.Of(p, l, any64.Draw(t, "growth")).Most()
+		if !(need >= 0 && need <= 1e9) || capacity.Whole(need) < 0 {
+			t.Fatalf("%+v asks for %v pods", l, need)
+		}
+	})
+}

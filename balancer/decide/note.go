@@ -1,0 +1,106 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/internal/decision"
+)
+
+// note says the decision in one sentence with the figures it was made from.
+func note(c circumstances, d decision.Decision) string {
+	parts := []string{move(c, d) + ": " + ground(c, d)}
+	if words := limitWords(c, d); words != "" {
+		parts = append(parts, words)
+	}
+	if len(d.Victims) > 0 {
+		parts = append(parts, leavers(d))
+	}
+	if d.Inputs.Stuck > 0 {
+		parts = append(parts, fmt.Sprintf("%d never got to serve", d.Inputs.Stuck))
+	}
+	return strings.Join(parts, "; ") + "."
+}
+
+// move says which way the count goes.
+func move(c circumstances, d decision.Decision) string {
+	switch current := c.current(); {
+	case !c.memory.decided():
+		return fmt.Sprintf("First answer %d nodes", d.Desired)
+	case d.Desired > current:
+		return fmt.Sprintf("From %d out to %d nodes", current, d.Desired)
+	case d.Desired < current:
+		return fmt.Sprintf("From %d in to %d nodes", current, d.Desired)
+	default:
+		return fmt.Sprintf("Stay at %d nodes", d.Desired)
+	}
+}
+
+// ground gives the figures that the rule looked at.
+func ground(c circumstances, d decision.Decision) string {
+	in, w := d.Inputs, d.Working
+	if c.p.Kind == policy.Table {
+		return fmt.Sprintf("urgency %d (%s) with %d serving at CPU %.2f, memory %.2f, p95 %s, lag %s",
+			d.Urgency, c.cause, in.Serving, in.CPU, in.Memory, round(in.P95Latency), round(in.InboxLag))
+	}
+	text := fmt.Sprintf("%.0f clients now, %.0f expected in %s, with margin %.2f %s", w.Demand, w.Forecast, w.Lead, w.Margin, need(c))
+	if d.Urgency > decision.Balanced {
+		text += fmt.Sprintf(", urgency %d (%s)", d.Urgency, c.cause)
+	}
+	if c.memory.decided() && d.Desired < c.current() {
+		text += fmt.Sprintf(", and never more than %.1f in the last %s", largest(c.memory.Needs, c.p, c.now, c.look.need), c.p.ScaleInDelay)
+	}
+	return text
+}
+
+func need(c circumstances) string {
+	if c.look.need == 0 {
+		return "nothing asks for a node"
+	}
+	return fmt.Sprintf("%s need %.1f nodes", c.look.from, c.look.need)
+}
+
+// limitWords explains what kept the count from the wanted one.
+func limitWords(c circumstances, d decision.Decision) string {
+	switch d.LimitedBy {
+	case decision.LimitMin:
+		return fmt.Sprintf("minReplicas is %d", c.p.MinReplicas)
+	case decision.LimitMax:
+		return fmt.Sprintf("maxReplicas is %d", c.p.MaxReplicas)
+	case decision.LimitStarting:
+		return fmt.Sprintf("%d still starting", c.coming())
+	case decision.LimitStale:
+		return fmt.Sprintf("nothing leaves while %d heartbeats are stale or the clock steps back", d.Inputs.Stale)
+	case decision.LimitBudget:
+		return fmt.Sprintf("the disruption budget is %d, %d leave or drain", c.p.Budget(min(c.r.alive, c.current())), d.Inputs.Draining+max(d.Inputs.Leaving, c.excess()))
+	case decision.LimitDelay:
+		return fmt.Sprintf("nothing leaves before %s of quiet", c.p.ScaleInDelay)
+	case decision.LimitStep:
+		return fmt.Sprintf("one step in every %s", c.p.ScaleInStep)
+	case decision.LimitHeadroom:
+		return "one fewer could not carry it"
+	case decision.LimitTableWait:
+		return fmt.Sprintf("steps wait %s out, %s in", c.p.Steps.OutWait, c.p.Steps.InWait)
+	default:
+		return ""
+	}
+}
+
+// namedLeavers is how many victims a sentence can hold.
+const namedLeavers = 3
+
+func leavers(d decision.Decision) string {
+	names := make([]string, 0, namedLeavers)
+	for _, id := range d.Victims[:min(namedLeavers, len(d.Victims))] {
+		names = append(names, string(id))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(d.Victims) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text + " to leave"
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }

@@ -51,7 +51,6 @@ type Balancer struct {
 // New makes a replica. Its feeds are opened when they are first needed and end when Run returns.
 func New(d Deps) *Balancer {
 	d = d.withDefaults()
-	d.Logger = d.Logger.With(slog.String(logkey.Component, "balancer"))
 	ctx, stop := context.WithCancel(context.Background())
 	table := fenced.Kind[*shard.Table]{Key: keys.Table, Decode: decodeTable, Timeout: d.Timeout, Poll: feedPoll}
 	return &Balancer{

@@ -27,7 +27,7 @@ func TestWhateverDiesTheTableAndTheDecisionOnlyGoForward(t *testing.T) {
 			reader := w.replica()
 			c.replicas[0].elect(c.fence)
 			var seen history
-			for range 30 {
+			for range 20 {
 				c.strike()
 				w.run(1, c.replicas[c.leading], c.replicas[1-c.leading], reader)
 				seen = seen.check(t, reader)

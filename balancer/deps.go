@@ -49,7 +49,8 @@ type Deps struct {
 	Timeout, ProbeTimeout time.Duration
 	// History is how many points the status page keeps of each fleet as they came (default 900).
 	History int
-	Logger  *slog.Logger
+	// Logger is told which component speaks by the caller.
+	Logger *slog.Logger
 }
 
 // The defaults of Deps.

@@ -17,10 +17,10 @@ import (
 
 // Next decides how many nodes a fleet should have, and returns the memory to decide with the next time.
 //
-// The policy must be valid. The same model again (the same Now) returns the same decision and memory. A model that cannot be
-// trusted (Redis not reachable, more than StaleQuorum of the nodes stale) returns the last decision with its old expiry, the
-// reason for holding in Reason and Note, and the memory as it was; before any decision that answer has expired already.
-// Fence is left to the caller. Next is safe for concurrent use.
+// The policy must be valid. One moment is decided on once: the same Now again returns the same decision and memory, whatever
+// else the model says. A model that cannot be trusted (Redis not reachable, more than StaleQuorum of the nodes stale) returns
+// the last decision with its old expiry, the reason for holding in Reason and Note, and the memory as it was; before any
+// decision that answer has expired already. Fence is left to the caller. Next is safe for concurrent use.
 func Next(p policy.Policy, s State, f load.Fleet) (decision.Decision, State) {
 	now := f.Now.UTC().Round(0)
 	r := read(p, f, s.Last.Victims)

@@ -159,6 +159,19 @@ func TestAClockThatStepsAheadTakesNothingAway(t *testing.T) {
 	}
 }
 
+func TestOneMomentIsDecidedOnOnce(t *testing.T) {
+	t.Parallel()
+	s := tell(t, quick())
+	before := s.run(5, nodes(4, 85))
+	s.at--
+	if d := s.step(nodes(9, 200)); differ(before, d) != "" {
+		t.Fatalf("two models of one moment gave two decisions, %d and %d: which one counts would depend on who asked", before.Desired, d.Desired)
+	}
+	if s.step(nodes(9, 200)); s.last.Desired <= before.Desired {
+		t.Fatalf("a second later the load is still not met: %s", s.last.Note)
+	}
+}
+
 func TestNonsenseNeverReachesTheCount(t *testing.T) {
 	t.Parallel()
 	absurd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, -math.MaxFloat64, math.MaxFloat64}

@@ -11,7 +11,7 @@ import (
 )
 
 // State is what a leader remembers between decisions, and what its successor continues from. It is bounded whatever the
-// policy (at most some 10 KiB as JSON), holds Redis server time only, and is never changed in place.
+// policy (at most 24 KiB as JSON), holds Redis server time only, and is never changed in place.
 type State struct {
 	// Now is the time of the newest model that was decided on.
 	Now time.Time `json:"now"`

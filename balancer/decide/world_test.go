@@ -25,8 +25,8 @@ type world struct {
 	pending []int
 	stuck   int
 	born    int
-	// calm is how rarely something happens: one tick in so many, for each kind of event.
-	calm int
+	// event and clock are thrown every tick; the more sides, the calmer the world.
+	event, clock, lazy *rapid.Generator[int]
 	// outage counts the ticks for which Redis stays unreachable.
 	outage int
 }
@@ -44,7 +44,8 @@ type body struct {
 }
 
 func newWorld(t *rapid.T, p policy.Policy) *world {
-	w := &world{p: p, now: start, calm: rapid.SampledFrom([]int{50, 200, 600}).Draw(t, "calm")}
+	calm := rapid.SampledFrom([]int{50, 200, 600}).Draw(t, "calm")
+	w := &world{p: p, now: start, event: die(calm), clock: die(2 * calm), lazy: die(4)}
 	count := rapid.IntRange(0, 24).Draw(t, "nodes")
 	for range count {
 		w.join(fleet.Serving, 0)
@@ -61,7 +62,7 @@ func (w *world) join(state fleet.State, starts int) {
 // tick lets a second pass, with what may go wrong in it, and returns what the leader would read.
 func (w *world) tick(t *rapid.T) load.Fleet {
 	w.now = w.now.Add(w.elapse(t))
-	switch roll(t, w.calm, "event") {
+	switch w.event.Draw(t, "event") {
 	case 0:
 		w.clients = float64(rapid.IntRange(0, 3000).Draw(t, "jump"))
 	case 1, 10, 11:
@@ -89,18 +90,18 @@ func (w *world) tick(t *rapid.T) load.Fleet {
 	return w.model()
 }
 
-// roll is a fair number below sides; the integers of rapid lean towards small ones, and every tick would be a disaster.
-func roll(t *rapid.T, sides int, label string) int {
+// die throws fair numbers below sides; the integers of rapid lean towards small ones, and every tick would be a disaster.
+func die(sides int) *rapid.Generator[int] {
 	faces := make([]int, sides)
 	for i := range faces {
 		faces[i] = i
 	}
-	return rapid.SampledFrom(faces).Draw(t, label)
+	return rapid.SampledFrom(faces)
 }
 
 // elapse is how long until the leader looks again: mostly a second, now and then a leader change or a jump of the clock.
 func (w *world) elapse(t *rapid.T) time.Duration {
-	switch roll(t, 2*w.calm, "clock") {
+	switch w.clock.Draw(t, "clock") {
 	case 0:
 		return -time.Duration(rapid.IntRange(1, 7200).Draw(t, "back")) * time.Second
 	case 1:
@@ -178,7 +179,7 @@ func (w *world) model() load.Fleet {
 
 // obey does what an autoscaler would: start what is missing, drain what was named once it is too much.
 func (w *world) obey(t *rapid.T, d decision.Decision) {
-	if roll(t, 4, "lazy") == 3 {
+	if w.lazy.Draw(t, "lazy") == 3 {
 		return
 	}
 	running := 0

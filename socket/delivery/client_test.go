@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"github.com/tidegate/tidegate/socket/inbox"
 	"github.com/tidegate/tidegate/socket/outbox"
 )
+
+var errRefused = errors.New("the client sends too much")
 
 // letter is a message as its sender knows it.
 type letter struct {
@@ -174,13 +177,18 @@ func (c *client) repeat() {
 	}
 }
 
-// arrive lets the node read one frame of the client.
-func (c *client) arrive() {
+// arrive lets the node read one frame of the client, which it may refuse for reasons of its own.
+func (c *client) arrive(refused bool) {
 	if !c.connected() || len(c.link.up) == 0 {
 		return
 	}
 	l, letter := c.link, c.link.up[0]
 	l.up = l.up[1:]
+	if refused {
+		l.node.box.Refuse(c.name, shard.Of(letter.to, shards), letter.id())
+		l.push(frame{letter: letter, failed: errRefused, outcome: true})
+		return
+	}
 	value, err := record.Message{From: c.name, ID: letter.id(), To: letter.to, Payload: []byte("1")}.Append(nil)
 	if err != nil {
 		panic(err) // the names are the test's own

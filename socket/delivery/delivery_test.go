@@ -44,7 +44,7 @@ func TestAcceptedMessagesArriveInOrder(t *testing.T) {
 // live lets things happen. The draws decide what, and how much time passes until the next.
 func (w *world) live(t *rapid.T) {
 	traffic := []func(*rapid.T){w.send, w.send, w.arrive, w.arrive, w.read, w.ping}
-	events := []func(*rapid.T){w.come, w.come, w.leave, w.birth, w.death, w.move, w.fail, w.lead}
+	events := []func(*rapid.T){w.come, w.come, w.leave, w.birth, w.death, w.move, w.fail, w.fail, w.fail, w.lead}
 	for range rapid.IntRange(20, 80).Draw(t, "steps") {
 		actions := traffic
 		if rapid.IntRange(0, 4).Draw(t, "event") == 0 {
@@ -71,7 +71,7 @@ func (w *world) send(t *rapid.T) {
 func (w *world) arrive(t *rapid.T) {
 	for _, c := range w.clients {
 		for range rapid.IntRange(0, 6).Draw(t, "frames up") {
-			c.arrive()
+			c.arrive(rapid.IntRange(0, 30).Draw(t, "refused") == 30)
 		}
 	}
 }

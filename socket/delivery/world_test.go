@@ -163,7 +163,7 @@ func (w *world) kill(n *node) {
 // fail lets the next requests of a kind fail.
 func (w *world) fail(t *rapid.T) {
 	fault := rapid.SampledFrom([]kfake.Fault{
-		{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: 2},        // refused, not written
+		{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.MessageTooLarge, Count: 1},        // refused, not written
 		{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 2},        // written, and sarama's retry finds out
 		{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 8},        // written, and nobody finds out
 		{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 3},    // read again elsewhere
@@ -232,7 +232,7 @@ func (w *world) settle(t *rapid.T, c *client, n *node) bool {
 	}
 	c.repeat()
 	for c.connected() && len(c.link.up) > 0 {
-		c.arrive()
+		c.arrive(false)
 	}
 	return c.connected() && len(c.pending) == 0
 }

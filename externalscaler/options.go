@@ -3,9 +3,9 @@ package externalscaler
 import (
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
+
+	"github.com/tidegate/tidegate/internal/listen"
 )
 
 // Options are the settings of the scaler process.
@@ -31,9 +31,9 @@ func DefaultOptions() Options {
 
 // Validate names every setting that cannot work, with its value and the fix.
 func (o Options) Validate() error {
-	errs := []error{checkAddress("--scaler-listen", o.Listen)}
+	errs := []error{o.calls().Check()}
 	if o.AdminListen != "" {
-		errs = append(errs, checkAddress("--scaler-admin-listen", o.AdminListen))
+		errs = append(errs, o.vitals().Check())
 	}
 	switch {
 	case o.CertFile != "" && o.KeyFile == "":
@@ -49,13 +49,12 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-func checkAddress(flag, address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%s is %q: write host:port or :port", flag, address)
-	}
-	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
-		return fmt.Errorf("%s is %q: the port must be a number from 0 to 65535 (0 takes a free one)", flag, address)
-	}
-	return nil
+// calls is where gRPC is served.
+func (o Options) calls() listen.Setting {
+	return listen.Setting{Flag: "--scaler-listen", Env: "TIDEGATE_SCALER_LISTEN", Address: o.Listen}
+}
+
+// vitals is where health and metrics are served.
+func (o Options) vitals() listen.Setting {
+	return listen.Setting{Flag: "--scaler-admin-listen", Env: "TIDEGATE_SCALER_ADMIN_LISTEN", Address: o.AdminListen}
 }

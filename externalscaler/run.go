@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"syscall"
 	"time"
 
 	pb "github.com/kedacore/keda/v2/pkg/scalers/externalscaler"
@@ -47,13 +46,13 @@ func Run(ctx context.Context, o Options, decisions Decisions, logger *slog.Logge
 		options = append(options, WithoutMetadataLimits())
 	}
 	server := New(decisions, logger, options...)
-	listener, err := listen(ctx, "--scaler-listen", "TIDEGATE_SCALER_LISTEN", o.Listen)
+	listener, err := o.calls().Open(ctx)
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if o.AdminListen != "" {
-		admin, err := listen(ctx, "--scaler-admin-listen", "TIDEGATE_SCALER_ADMIN_LISTEN", o.AdminListen)
+		admin, err := o.vitals().Open(ctx)
 		if err != nil {
 			return errors.Join(err, listener.Close())
 		}
@@ -124,15 +123,4 @@ func (s *Server) grpcServer(ctx context.Context, o Options) (*grpc.Server, *heal
 	vitals.SetServingStatus(pb.ExternalScaler_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(server, vitals)
 	return server, vitals, nil
-}
-
-func listen(ctx context.Context, flag, env, address string) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is %q, and another process has that port: stop it, or give another port by %s or %s: %w", flag, address, flag, env, err)
-	case err != nil:
-		return nil, fmt.Errorf("%s is %q, which cannot be listened on: give an address of this machine by %s or %s: %w", flag, address, flag, env, err)
-	}
-	return listener, nil
 }

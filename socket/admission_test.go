@@ -182,7 +182,7 @@ func TestASecondNodeOnATakenPortIsToldWhatToDo(t *testing.T) {
 	a := w.start("a")
 	for flag, taken := range map[string]string{"--addr": a.public.Addr().String(), "--admin-addr": a.private.Addr().String()} {
 		err := Run(t.Context(), w.options("b", flag+"="+taken), a.logger)
-		if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "another port") {
+		if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "another port by") {
 			t.Errorf("a taken port gave %v, want the flag, the address and the fix", err)
 		}
 	}

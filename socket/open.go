@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -92,22 +91,11 @@ func (s *server) assemble(ctx context.Context) error {
 // listen takes the ports first, so that a wrong one is said at once.
 func (s *server) listen(ctx context.Context) error {
 	var err error
-	if s.public, err = listenOn(ctx, "addr", s.o.Addr); err != nil {
+	if s.public, err = s.o.forClients().Open(ctx); err != nil {
 		return err
 	}
-	s.private, err = listenOn(ctx, "admin-addr", s.o.Admin)
+	s.private, err = s.o.forOperators().Open(ctx)
 	return err
-}
-
-func listenOn(ctx context.Context, flag, addr string) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("--%s %q is taken by another process: stop that one, or choose another port: %w", flag, addr, err)
-	case err != nil:
-		return nil, fmt.Errorf("--%s %q cannot be listened on: choose an address of this machine and a port that this user may use: %w", flag, addr, err)
-	}
-	return listener, nil
 }
 
 func (s *server) openIdentity(context.Context) error {

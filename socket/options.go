@@ -14,6 +14,7 @@ import (
 
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/kafka"
+	"github.com/tidegate/tidegate/internal/listen"
 	"github.com/tidegate/tidegate/internal/redisconn"
 	"github.com/tidegate/tidegate/internal/shard"
 	"github.com/tidegate/tidegate/internal/token"
@@ -69,7 +70,7 @@ func (o *Options) Validate() error {
 		errs = append(errs, named("node", fleet.NodeID(o.Node).Validate()))
 	}
 	errs = append(errs,
-		address("addr", o.Addr), address("admin-addr", o.Admin),
+		o.forClients().Check(), o.forOperators().Check(),
 		reachable("url", o.URL, "ws", "wss"), reachable("admin-url", o.AdminURL, "http", "https"),
 		within("shards", o.Shards, 1, shard.MaxShards),
 		within("bad-frames", o.BadFrames, 1, math.MaxInt32),
@@ -106,11 +107,14 @@ func within[T int | float64 | time.Duration](flag string, value, least, most T) 
 	return fmt.Errorf("--%s is %v: want %v to %v", flag, value, least, most)
 }
 
-func address(flag, value string) error {
-	if _, _, err := net.SplitHostPort(value); err != nil {
-		return fmt.Errorf("--%s %q is no address: write host:port or :port", flag, value)
-	}
-	return nil
+// forClients is where clients connect.
+func (o *Options) forClients() listen.Setting {
+	return listen.Setting{Flag: "--addr", Env: "TIDEGATE_ADDR", Address: o.Addr}
+}
+
+// forOperators is where the admin port is.
+func (o *Options) forOperators() listen.Setting {
+	return listen.Setting{Flag: "--admin-addr", Env: "TIDEGATE_ADMIN_ADDR", Address: o.Admin}
 }
 
 func reachable(flag, value string, schemes ...string) error {

@@ -36,6 +36,8 @@ func rules(clients int) policy.Policy {
 	// Five nodes carry the most clients without the margin: the sixth is the margin's.
 	p.ConnectionsPerPod = float64(clients) / 5
 	p.DisruptionBudget = 2
+	// What a node uses without clients: a new node takes none of it over.
+	p.CPUBase, p.MemoryBase = 0.1, 0.15
 	p.ScaleInDelay, p.ScaleInStep = 6*time.Second, 2*time.Second
 	p.LevelWindow, p.SlopeShort, p.SlopeLong = 3*time.Second, 6*time.Second, 20*time.Second
 	p.HPAPeriod, p.StartTime, p.StartTimeout = sync, 3*time.Second, time.Minute

@@ -3,13 +3,12 @@ package balancer
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/kafka"
+	"github.com/tidegate/tidegate/internal/listen"
 	"github.com/tidegate/tidegate/internal/redisconn"
 	"github.com/tidegate/tidegate/internal/shard"
 	"github.com/tidegate/tidegate/internal/token"
@@ -51,7 +50,7 @@ const leaseSlack = 3
 // Validate names every wrong field with its value and the fix.
 func (o Options) Validate() error {
 	errs := []error{
-		checkAddress("--balancer-listen", o.Listen), checkAddress("--balancer-admin-listen", o.AdminListen),
+		o.forClients().Check(), o.forOperators().Check(),
 		o.Redis.Validate(), o.Token.Validate(),
 		within("--balancer-interval", o.Interval, 50*time.Millisecond, 30*time.Second),
 		within("--probe-timeout", o.ProbeTimeout, 50*time.Millisecond, 10*time.Second),
@@ -76,15 +75,14 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-func checkAddress(flag, address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%s is %q: write host:port or :port", flag, address)
-	}
-	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
-		return fmt.Errorf("%s is %q: the port must be a number from 0 to 65535 (0 takes a free one)", flag, address)
-	}
-	return nil
+// forClients is where clients resolve and the page is served.
+func (o Options) forClients() listen.Setting {
+	return listen.Setting{Flag: "--balancer-listen", Env: "TIDEGATE_BALANCER_LISTEN", Address: o.Listen}
+}
+
+// forOperators is where the admin port is.
+func (o Options) forOperators() listen.Setting {
+	return listen.Setting{Flag: "--balancer-admin-listen", Env: "TIDEGATE_BALANCER_ADMIN_LISTEN", Address: o.AdminListen}
 }
 
 func within(flag string, value, least, most time.Duration) error {

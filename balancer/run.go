@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,11 +43,11 @@ func Run(ctx context.Context, o Options, logger *slog.Logger) (err error) {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	public, err := listen(ctx, "--balancer-listen", "TIDEGATE_BALANCER_LISTEN", o.Listen)
+	public, err := o.forClients().Open(ctx)
 	if err != nil {
 		return err
 	}
-	admin, err := listen(ctx, "--balancer-admin-listen", "TIDEGATE_BALANCER_ADMIN_LISTEN", o.AdminListen)
+	admin, err := o.forOperators().Open(ctx)
 	if err != nil {
 		return errors.Join(err, public.Close())
 	}
@@ -137,19 +136,6 @@ func warnOfPersistence(ctx context.Context, client redis.UniversalClient, logger
 	if warning := redisconn.PersistenceWarning(ctx, client); warning != "" {
 		logger.Warn("Redis may lose data", slog.String(logkey.Reason, warning))
 	}
-}
-
-// listen takes an address, or says which setting to change.
-func listen(ctx context.Context, flag, env, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s %s is taken by another process: stop it, or give another port with %s or %s", flag, address, flag, env)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", flag, address, err)
-	}
-	return listener, nil
 }
 
 // serve answers on the listener, which it closes, until ctx ends. The page's event streams end with the balancer's Run.

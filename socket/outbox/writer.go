@@ -192,12 +192,13 @@ func (o *Outbox) answer(w *writer, e *entry, receipt Receipt, err error) {
 		w.inRow++
 		w.inAll++
 	}
-	if w.inRow == 1 {
-		o.config.Logger.Warn("kafka did not take a message", slog.Int(logkey.Shard, int(e.message.Shard)), slog.String(logkey.Err, err.Error()))
-	}
+	first := w.inRow == 1
 	o.conclude(o.schedule.resolve(e, receipt, err, time.Now()))
 	o.mu.Unlock()
 	signal(o.wake)
+	if first {
+		o.config.Logger.Warn("kafka did not take a message", slog.Int(logkey.Shard, int(e.message.Shard)), slog.String(logkey.Err, err.Error()))
+	}
 }
 
 // end closes a producer. One that hangs on a dead broker is cut loose by closing its connections.

@@ -115,7 +115,7 @@ func (m *mover) survey(t *shard.Table, now time.Time, all bool) survey {
 			row = t.Rows[r.shard]
 		}
 		gone := row.Owner != "" && row.Owner != m.node.id
-		if !gone && !all {
+		if r.moved.Load() || !gone && !all {
 			return
 		}
 		if gone {

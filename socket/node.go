@@ -98,10 +98,11 @@ func (n *node) ShardStopped(id shard.ID, ended []*inbox.Subscription) {
 
 // left takes a session out after its connection has ended.
 func (n *node) left(r *resident, code uint16, cause error) {
-	n.open.Add(-1)
 	last := n.residents.remove(r)
 	n.metrics.closed(code)
 	n.lifecycle.left(r.how.Load())
+	// Last, since a drain ends when nothing is open, and its summary must have counted this session.
+	n.open.Add(-1)
 	n.logger.Debug("session ended", slog.String(logkey.Client, r.client), slog.Int(logkey.Code, int(code)), slog.Any(logkey.Err, cause))
 	if last {
 		n.stirred.tell()

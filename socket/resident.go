@@ -43,7 +43,9 @@ type resident struct {
 	highest atomic.Int64 // the offset of the last message that was given to the client
 	// how is the way in which the session leaves in a drain.
 	how atomic.Int32
-	bad int // frames that were refused; only Frame's goroutine uses it
+	// moved says that the session goes on elsewhere already; this connection ends by itself.
+	moved atomic.Bool
+	bad   int // frames that were refused; only Frame's goroutine uses it
 
 	mu     sync.Mutex // guards the fields below
 	own    start
@@ -154,6 +156,7 @@ func (r *resident) replaced(other start) {
 	}
 	if other.session == own.session && r.live.Load() {
 		// The log is faster than the newer connection's welcome: without this the client would stand between the two.
+		r.moved.Store(true)
 		time.AfterFunc(handover, func() { r.supersede(own, other) })
 		return
 	}

@@ -25,7 +25,7 @@ const (
 	// drainTimeout is how long a node may drain.
 	drainTimeout = 10 * time.Second
 	// nodeCPU and nodeMemory are what a node counts its real use against.
-	nodeCPU    = "0.12"
+	nodeCPU    = "0.13"
 	nodeMemory = "256Mi"
 )
 
@@ -39,7 +39,7 @@ func rules(clients int) policy.Policy {
 	// What a node uses without clients: a new node takes none of it over.
 	p.CPUBase, p.MemoryBase = 0.1, 0.15
 	p.ScaleInDelay, p.ScaleInStep = 6*time.Second, 2*time.Second
-	p.LevelWindow, p.SlopeShort, p.SlopeLong = 3*time.Second, 6*time.Second, 20*time.Second
+	p.LevelWindow, p.SlopeShort, p.SlopeLong = 5*time.Second, 6*time.Second, 20*time.Second
 	p.HPAPeriod, p.StartTime, p.StartTimeout = sync, 3*time.Second, time.Minute
 	p.HeartbeatInterval, p.SilentDeath, p.DecisionTTL = heartbeat, 5*time.Second, 30*time.Second
 	return p

@@ -19,7 +19,7 @@ func day() []stage {
 	return []stage{
 		{name: "quiet", share: 0.10, clients: 0.15, rate: 1, reach: 0.3},
 		{name: "ramp", share: 0.22, clients: 1, rate: 1, reach: 0.9},
-		{name: "burst", share: 0.18, clients: 1, rate: 8, reach: 0.15},
+		{name: "burst", share: 0.18, clients: 1, rate: 10, reach: 0.15},
 		{name: "steady", share: 0.15, clients: 1, rate: 1, reach: 0.1},
 		{name: "night", share: 0.35, clients: 0.12, rate: 0.5, reach: 0.35},
 	}

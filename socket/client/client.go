@@ -25,6 +25,8 @@ var (
 	ErrNoSession = errors.New("the recipient has no session")
 	// ErrClosed says that the client ended before the message was accepted.
 	ErrClosed = errors.New("client closed")
+	// ErrFull says that too many messages wait to be accepted already: send again when some are.
+	ErrFull = errors.New("too many messages wait to be accepted")
 	// ErrNotSent says that the node refused the message itself; the wrapped text says why.
 	ErrNotSent = errors.New("message refused")
 )
@@ -59,6 +61,8 @@ type Options struct {
 	Backoff, MaxBackoff time.Duration
 	// RetireAfter is how long a connection that was replaced by a newer one may finish (5 s).
 	RetireAfter time.Duration
+	// MaxWaiting bounds the messages that wait to be accepted (1024).
+	MaxWaiting int
 	// DialTimeout bounds resolve, handshake and the wait for welcome (10 s).
 	DialTimeout time.Duration
 	// Logger gets debug lines; nil logs nothing.
@@ -92,12 +96,11 @@ type Stats struct {
 	LongestGap time.Duration
 }
 
-// Client is one client of a fleet. Run drives it; Send and Stats may be called from any goroutine.
+// Client is one client of a fleet. Run drives it; Send and Stats may be called from any goroutine, callbacks included.
 type Client struct {
 	o      Options
-	sends  chan *pending
+	sends  mailbox
 	events chan event
-	done   chan struct{}
 
 	connects, moves, losses, gaps, overlaps, duplicates atomic.Uint64
 	longestGap                                          atomic.Int64
@@ -117,12 +120,10 @@ func New(o Options) *Client {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{
-		o:      o,
-		sends:  make(chan *pending),
-		events: make(chan event, 16),
-		done:   make(chan struct{}),
+	if o.MaxWaiting <= 0 {
+		o.MaxWaiting = 1024
 	}
+	return &Client{o: o, sends: mailbox{most: o.MaxWaiting, wake: make(chan struct{}, 1)}, events: make(chan event, 16)}
 }
 
 func fill(d *time.Duration, value time.Duration) {
@@ -131,19 +132,12 @@ func fill(d *time.Duration, value time.Duration) {
 	}
 }
 
-// Send queues a message. done is called exactly once, on the client's own goroutine: with nil when the message is
-// accepted, else with the reason. Messages to one recipient are accepted in the order of their Sends: the next leaves
-// only when the one before it was accepted or refused for good.
-func (c *Client) Send(ctx context.Context, to, id string, payload json.RawMessage, done func(error)) error {
-	p := &pending{frame: protocol.Send{ID: id, To: to, Payload: payload}, done: done}
-	select {
-	case c.sends <- p:
-		return nil
-	case <-c.done:
-		return ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// Send queues a message and returns at once, with ErrClosed or ErrFull when it was not queued. done is called exactly once
+// for a queued message, on the client's own goroutine: with nil when it is accepted, else with the reason. Messages to one
+// recipient are accepted in the order of their Sends: the next leaves only when the one before it was accepted or refused
+// for good.
+func (c *Client) Send(to, id string, payload json.RawMessage, done func(error)) error {
+	return c.sends.put(&pending{frame: protocol.Send{ID: id, To: to, Payload: payload}, done: done})
 }
 
 // Stats returns the counts so far.

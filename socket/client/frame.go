@@ -27,7 +27,7 @@ func (l *loop) frame(ctx context.Context, from *link, frame protocol.ServerFrame
 	case protocol.Drain:
 		if from == l.current {
 			l.target = f.URL
-			l.plan(jittered(f.RetryAfter))
+			l.plan(l.told(f.RetryAfter))
 		}
 	case protocol.Moved:
 		if from == l.current {
@@ -37,8 +37,23 @@ func (l *loop) frame(ctx context.Context, from *link, frame protocol.ServerFrame
 	}
 }
 
+// told is when to act on a node's word: never earlier, and a little spread where many were told the same.
+func (l *loop) told(after time.Duration) time.Duration {
+	if after <= 0 {
+		return 0
+	}
+	return after + jittered(l.c.o.Backoff)
+}
+
 func (l *loop) message(from *link, m protocol.Message) {
-	switch l.in.take(m, from.asked) {
+	if from.deaf {
+		return
+	}
+	kind := l.in.take(m, from.asked)
+	if kind == duplicate && from.anew {
+		kind = overlap
+	}
+	switch kind {
 	case fresh:
 		l.c.o.OnMessage(Message{From: m.From, ID: m.ID, Payload: m.Payload, At: m.TS})
 	case overlap:

@@ -23,6 +23,10 @@ type link struct {
 	welcome protocol.Welcome
 	// asked is the offset the client resumes from; zero is none.
 	asked protocol.Offset
+	// anew says that the node did not take the offset: it may send again what the client has seen.
+	anew bool
+	// deaf says that a newer link's offsets do not go with this one's: its messages are not heard.
+	deaf bool
 }
 
 // event is what a link, or the attempt at one, tells the client's loop.

@@ -30,6 +30,9 @@ type loop struct {
 	target   string    // where to dial next; empty is resolve
 	failures int
 	moves    int
+	// replaced says that the old connection closed as replaced while a newer one of this client was being opened: most
+	// likely by it. Only when that attempt fails was it somebody else.
+	replaced bool
 	lostAt   time.Time
 	ackAt    time.Time
 	pingAt   time.Time
@@ -47,8 +50,11 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	cancel()
 	l.workers.Wait()
-	close(c.done)
+	left := c.sends.close()
 	l.out.drop(ErrClosed)
+	for _, p := range left {
+		p.done(ErrClosed)
+	}
 	return err
 }
 
@@ -59,8 +65,10 @@ func (l *loop) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case p := <-l.c.sends:
-			l.send(ctx, p)
+		case <-l.c.sends.wake:
+			for _, p := range l.c.sends.take() {
+				l.send(ctx, p)
+			}
 		case e := <-l.c.events:
 			if err := l.handle(ctx, e); err != nil {
 				return err
@@ -201,6 +209,8 @@ func (l *loop) attempted(ctx context.Context, e event) error {
 		return nil
 	case errors.Is(e.err, ErrRefused):
 		return e.err
+	case l.replaced:
+		return ErrReplaced
 	default:
 		l.c.o.Logger.Debug("connect failed", slog.String(logkey.Client, l.c.o.Client), slog.Any(logkey.Err, e.err))
 		l.plan(l.wait(e.err))
@@ -211,7 +221,7 @@ func (l *loop) attempted(ctx context.Context, e event) error {
 // take makes a new link the current one. An older one may finish: the node closes it when the session has moved.
 func (l *loop) take(ctx context.Context, opened *link) {
 	old := l.current
-	l.current, l.resume, l.failures, l.moves = opened, opened.welcome.ResumeToken, 0, 0
+	l.current, l.resume, l.failures, l.moves, l.replaced = opened, opened.welcome.ResumeToken, 0, 0, false
 	l.c.connects.Add(1)
 	if old != nil {
 		l.c.moves.Add(1)
@@ -225,6 +235,7 @@ func (l *loop) take(ctx context.Context, opened *link) {
 	}
 	if !opened.asked.IsZero() && !opened.welcome.Resumed {
 		l.c.gaps.Add(1)
+		l.startOver(opened, old)
 		l.change(Gap)
 	}
 	l.workers.Go(func() { l.c.pump(ctx, opened) })
@@ -233,62 +244,20 @@ func (l *loop) take(ctx context.Context, opened *link) {
 	}
 }
 
+// startOver forgets the offset: the node did not take it, so what it counts from now on has nothing to do with it (the
+// log was cut, or made anew). The old connection must not be heard any more, or its offsets would hide messages of the
+// new one; the (from, id) filter goes on.
+func (l *loop) startOver(opened, old *link) {
+	l.in.last, l.in.acked, opened.asked, opened.anew = protocol.Offset{}, protocol.Offset{}, protocol.Offset{}, true
+	if old != nil {
+		old.deaf = true
+		_ = old.conn.CloseNow()
+	}
+}
+
 func (l *loop) noteGap(gap time.Duration) {
 	l.lostAt = time.Time{}
 	if int64(gap) > l.c.longestGap.Load() {
 		l.c.longestGap.Store(int64(gap))
-	}
-}
-
-// ended follows the end of a link.
-func (l *loop) ended(from *link, err error) error {
-	var s *stay
-	closed := errors.As(err, &s)
-	if from != l.current {
-		return nil
-	}
-	l.current, l.lostAt = nil, time.Now()
-	l.c.losses.Add(1)
-	l.change(Lost)
-	switch {
-	case closed && uint16(s.code) == protocol.CloseReplaced:
-		return ErrReplaced
-	case closed && uint16(s.code) == protocol.ClosePolicy:
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	case closed && uint16(s.code) == protocol.CloseMoved:
-		l.plan(jittered(l.c.o.Backoff))
-	default:
-		l.plan(l.wait(err))
-	}
-	return nil
-}
-
-// plan dials after a wait, unless an earlier dial is planned or under way.
-func (l *loop) plan(wait time.Duration) {
-	at := time.Now().Add(wait)
-	if !l.dialing && (l.redial.IsZero() || at.Before(l.redial) || l.current == nil) {
-		l.redial = at
-	}
-}
-
-// wait is what the fleet asks for, else the backoff; both with jitter.
-func (l *loop) wait(err error) time.Duration {
-	backoff := min(l.c.o.Backoff<<min(l.failures, 10), l.c.o.MaxBackoff)
-	l.failures++
-	var asked time.Duration
-	var s *stay
-	var notReady *NotReadyError
-	switch {
-	case errors.As(err, &s):
-		asked = s.retryAfter
-	case errors.As(err, &notReady):
-		asked = notReady.RetryAfter
-	}
-	return min(asked, l.c.o.MaxBackoff) + jittered(backoff)
-}
-
-func (l *loop) change(change Change) {
-	if l.c.o.OnChange != nil {
-		l.c.o.OnChange(change)
 	}
 }

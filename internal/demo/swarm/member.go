@@ -81,7 +81,7 @@ func (m *member) unowe(key string) {
 }
 
 // send is called by the swarm's goroutine only, which makes the sequences of a pair count in the order of the sends.
-func (s *Swarm) send(ctx context.Context, from, to *member) {
+func (s *Swarm) send(from, to *member) {
 	from.count[to.id]++
 	sequence := from.count[to.id]
 	id := fmt.Sprintf("%s-%d", to.id, sequence)
@@ -94,7 +94,7 @@ func (s *Swarm) send(ctx context.Context, from, to *member) {
 	from.waiting.Add(1)
 	s.sent.Add(1)
 	s.o.Book.Sent(from.id, to.id, sequence)
-	err = from.client.Send(ctx, to.id, id, payload, func(err error) {
+	err = from.client.Send(to.id, id, payload, func(err error) {
 		from.waiting.Add(-1)
 		if err != nil {
 			s.refused.Add(1)

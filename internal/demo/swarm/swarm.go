@@ -103,7 +103,7 @@ func (s *Swarm) Run(ctx context.Context) {
 		case now := <-ticker.C:
 			s.resize(ctx)
 			s.release()
-			s.talk(ctx, now.Sub(last))
+			s.talk(now.Sub(last))
 			last = now
 		}
 	}
@@ -139,7 +139,7 @@ func (s *Swarm) release() {
 }
 
 // talk lets random clients send to random others, as many messages as the time that passed is worth.
-func (s *Swarm) talk(ctx context.Context, passed time.Duration) {
+func (s *Swarm) talk(passed time.Duration) {
 	s.mu.Lock()
 	talkers := slices.Clone(s.active)
 	s.mu.Unlock()
@@ -155,7 +155,7 @@ func (s *Swarm) talk(ctx context.Context, passed time.Duration) {
 		if from == to || from.waiting.Load() >= mostWaiting {
 			continue
 		}
-		s.send(ctx, from, to)
+		s.send(from, to)
 	}
 }
 

@@ -53,12 +53,14 @@ type conn struct {
 	frames   int     // in queue and under way
 	inFlight int     // bytes that the writer is writing
 	pongs    int     // in queue
-	writing  bool    // a writer runs
-	stage    stage
-	ending   ending
-	closeBy  time.Time // when the reader gives up, once closing
-	code     uint16
-	cause    error
+	// since are the times from which the messages of SendSince in the queue count; spare is a slice to use next.
+	since, spare []time.Time
+	writing      bool // a writer runs
+	stage        stage
+	ending       ending
+	closeBy      time.Time // when the reader gives up, once closing
+	code         uint16
+	cause        error
 
 	reader reader
 }
@@ -88,9 +90,24 @@ func (c *conn) queuedLocked() int {
 
 // Send implements Conn.
 func (c *conn) Send(frame []byte) bool {
-	o := &c.server.options
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.sendLocked(frame)
+}
+
+// SendSince implements Conn.
+func (c *conn) SendSince(frame []byte, since time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sendLocked(frame) {
+		return false
+	}
+	c.since = append(c.since, since)
+	return true
+}
+
+func (c *conn) sendLocked(frame []byte) bool {
+	o := &c.server.options
 	if c.stage != live {
 		return false
 	}

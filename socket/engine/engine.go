@@ -41,6 +41,12 @@ type RefusalObserver interface {
 	Refused(status int)
 }
 
+// WriteObserver is what a Handler may also be: then it hears of each message of SendSince once it is written.
+type WriteObserver interface {
+	// Written gets the time from the message's since to the end of its write. It must not block.
+	Written(after time.Duration)
+}
+
 // Refusal is the HTTP answer to a handshake that is not taken.
 type Refusal struct {
 	// Status is the HTTP status, 400 or above.
@@ -68,6 +74,8 @@ type Conn interface {
 	// Send queues a text message and copies it. It returns false when the connection is closing or when the queue is full; the
 	// latter closes the connection with code 1013.
 	Send(frame []byte) bool
+	// SendSince is Send, and tells the handler's WriteObserver how long after since the message was written.
+	SendSince(frame []byte, since time.Time) bool
 	// Close flushes what is queued, sends a close frame and ends the connection, all bounded by the write and close timeouts. The
 	// first code wins. The reason is cut to 123 bytes.
 	Close(code uint16, reason string)

@@ -64,6 +64,7 @@ type host struct {
 
 	mu      sync.Mutex
 	refused []int
+	written []time.Duration
 }
 
 func newHost() *host {
@@ -87,6 +88,12 @@ func (h *host) Open(c engine.Conn, ticket any) engine.Receiver {
 func (h *host) Refused(status int) {
 	h.mu.Lock()
 	h.refused = append(h.refused, status)
+	h.mu.Unlock()
+}
+
+func (h *host) Written(after time.Duration) {
+	h.mu.Lock()
+	h.written = append(h.written, after)
 	h.mu.Unlock()
 }
 

@@ -21,6 +21,7 @@ type server struct {
 	options Options
 	handler Handler
 	refused func(status int)
+	written func(after time.Duration)
 	logger  *slog.Logger
 	limiter *rate.Limiter
 	pool    buffers
@@ -43,6 +44,7 @@ func New(o Options, h Handler, logger *slog.Logger) Engine {
 		options:   o,
 		handler:   h,
 		refused:   func(int) {},
+		written:   func(time.Duration) {},
 		logger:    logger,
 		limiter:   rate.NewLimiter(rate.Limit(o.HandshakeRate), o.HandshakeBurst),
 		stop:      make(chan struct{}),
@@ -52,6 +54,9 @@ func New(o Options, h Handler, logger *slog.Logger) Engine {
 	}
 	if observer, ok := h.(RefusalObserver); ok {
 		s.refused = observer.Refused
+	}
+	if observer, ok := h.(WriteObserver); ok {
+		s.written = observer.Written
 	}
 	return s
 }

@@ -107,3 +107,29 @@ func TestPingsWithoutReadingQueueNoEndlessPongs(t *testing.T) {
 		_ = c.Close()
 	})
 }
+
+func TestTheTimeToTheWriteCountsTheWaitInTheQueue(t *testing.T) {
+	inBubble(t, func(*engine.Options) {}, func(b bubble) {
+		t, h, p := b.T, b.host, b.pipes
+		c := shakePipe(t, p)
+		s := <-h.sessions
+		fetched := time.Now()
+		s.conn.SendSince([]byte("first"), fetched)
+		synctest.Wait()
+		s.conn.Send([]byte("not asked about"))
+		s.conn.SendSince([]byte("second"), fetched)
+		for i, wait := range []time.Duration{2 * time.Second, 3 * time.Second, 0} {
+			<-time.After(wait)
+			if event, err := c.event(); err != nil || !strings.HasPrefix(event, "text:") {
+				t.Fatalf("frame %d: %q, %v", i, event, err)
+			}
+		}
+		synctest.Wait()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if len(h.written) != 2 || h.written[0] != 2*time.Second || h.written[1] != 5*time.Second {
+			t.Errorf("written after %v, want 2s and 5s: a slow client would look fast", h.written)
+		}
+		_ = c.Close()
+	})
+}

@@ -15,13 +15,25 @@ const pieceBytes = 64 << 10
 // write is the writer's goroutine: it writes what is queued, many frames at once, and ends when nothing is left.
 func (c *conn) write() {
 	defer c.server.running.Done()
-	for batch := c.next(); batch != nil; batch = c.next() {
+	for batch, since := c.next(nil); batch != nil; batch, since = c.next(since) {
 		err := c.writeAll(*batch)
 		c.server.pool.put(batch)
 		if err != nil {
 			c.broken(err)
 			return
 		}
+		c.tell(since)
+	}
+}
+
+// tell says how long each message of a batch took until it was written.
+func (c *conn) tell(since []time.Time) {
+	if len(since) == 0 {
+		return
+	}
+	now := time.Now()
+	for _, from := range since {
+		c.server.written(now.Sub(from))
 	}
 }
 
@@ -42,20 +54,25 @@ func (c *conn) writeAll(batch []byte) error {
 	return nil
 }
 
-// next takes the queue, or nil when there is none: then the writer is over.
-func (c *conn) next() *[]byte {
+// next takes the queue with the times its messages count from, or nil when there is none: then the writer is over. done
+// are the times of the batch before, whose memory is used again.
+func (c *conn) next(done []time.Time) (batch *[]byte, since []time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.inFlight, c.pongs = 0, 0
-	batch := c.queue
-	if batch == nil {
-		c.frames, c.writing = 0, false
+	if batch = c.queue; batch == nil {
+		// An idle connection keeps no memory for times.
+		c.frames, c.writing, c.since, c.spare = 0, false, nil, nil
 		c.partLocked()
-		return nil
+		return nil, nil
 	}
+	if done != nil {
+		c.spare = done[:0]
+	}
+	since, c.since, c.spare = c.since, c.spare, nil
 	// Frames under way no longer count against the bound on their number; their bytes do.
 	c.queue, c.inFlight, c.frames = nil, len(*batch), 0
-	return batch
+	return batch, since
 }
 
 // partLocked goes on with closing when all is written.

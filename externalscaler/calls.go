@@ -65,35 +65,36 @@ func (s *Server) StreamMetricSpec(ref *pb.ScaledObjectRef, stream grpc.ServerStr
 // GetMetrics answers the one value that HPA turns into the replica count, or says why there is none.
 func (s *Server) GetMetrics(ctx context.Context, request *pb.GetMetricsRequest) (*pb.GetMetricsResponse, error) {
 	ref := request.GetScaledObjectRef()
-	response, id, bad := s.metrics(ref, request.GetMetricName())
+	response, id, words, bad := s.metrics(ref, request.GetMetricName())
 	if bad != nil {
 		s.notices.refused(ctx, ref, id, bad)
 		return nil, status.Error(bad.code, bad.message)
 	}
-	s.notices.answered(ctx, ref, id)
+	s.notices.answered(ctx, ref, id, words)
 	return response, nil
 }
 
-// metrics computes the answer or the refusal, and the fleet that was asked for when the reference names one.
-func (s *Server) metrics(ref *pb.ScaledObjectRef, metric string) (*pb.GetMetricsResponse, fleet.ID, *refusal) {
+// metrics computes the answer or the refusal, and the fleet that was asked for when the reference names one; an answer
+// other than the decision comes with words.
+func (s *Server) metrics(ref *pb.ScaledObjectRef, metric string) (response *pb.GetMetricsResponse, id fleet.ID, words string, bad *refusal) {
 	id, p, bad := read(ref)
 	if bad != nil {
-		return nil, id, bad
+		return nil, id, "", bad
 	}
-	scale, known := scaleNamed(metric, scaleFor(p.MaxReplicas))
+	scale, known := scaleNamed(metric, scaleOf(ref.GetScalerMetadata()))
 	if !known {
-		return nil, id, unknownMetric(metric)
+		return nil, id, "", unknownMetric(metric)
 	}
 	d, now, ok := s.latest(id)
 	if bad := judge(id, p, d, now, ok); bad != nil {
-		return nil, id, bad
+		return nil, id, "", bad
 	}
 	count := d.Desired
 	if s.limits {
-		count = min(max(count, p.MinReplicas), p.MaxReplicas)
+		count, words = limited(count, p)
 	}
 	s.meters.answered(id, count, now.Sub(d.RefreshedAt))
-	return scale.value(count), id, nil
+	return scale.value(count), id, words, nil
 }
 
 // decided is the newest decision for the fleet that a reference names, readable or not.

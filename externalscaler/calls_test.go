@@ -21,7 +21,9 @@ import (
 func TestGetMetricsAnswersTheDecidedCount(t *testing.T) {
 	other := decided(3, 9)
 	other.Fleet.Name = "other"
-	c := client(t, newBook(decided(7, 6), other))
+	large, smallest := decided(7, 80), decided(7, 1)
+	large.Fleet.Name, smallest.Fleet.Name = "large", "smallest"
+	c := client(t, newBook(decided(7, 6), other, large, smallest))
 	tests := []struct {
 		name string
 		ref  *pb.ScaledObjectRef
@@ -31,6 +33,10 @@ func TestGetMetricsAnswersTheDecidedCount(t *testing.T) {
 		{"key fleet names another Deployment", ref("fleet", "other"), 9},
 		{"minReplicas raises the answer", ref("minReplicas", "8"), 8},
 		{"maxReplicas lowers the answer", ref("maxReplicas", "4"), 4},
+		{"without maxReplicas the policy file's maximum is not cut to the default", ref("fleet", "large"), 80},
+		{"minReplicas alone leaves the maximum open", ref("fleet", "large", "minReplicas", "60"), 80},
+		{"without minReplicas the policy file's minimum is not raised to the default", ref("fleet", "smallest"), 1},
+		{"maxReplicas alone may be 1", ref("maxReplicas", "1"), 1},
 		{"KEDA's own keys are let through", ref("caCert", "x", "tlsClientCert", "y", "passwordFromEnv", "z"), 6},
 		{"a fleet that may grow past 999 is answered in hundredths", ref("maxReplicas", "1000"), 600},
 	}

@@ -12,16 +12,18 @@ import (
 	"github.com/tidegate/tidegate/internal/logkey"
 )
 
-// Notice says that the answers for a ScaledObject became refusals, or others, or answers again.
+// Notice says that the answers for a ScaledObject became refusals, or others, or answers again, or that a limit of
+// its metadata changes them.
 type Notice struct {
 	// Namespace and ScaledObject name the object that asked.
 	Namespace    string
 	ScaledObject string
 	// Fleet is the fleet it asked for; zero when the reference named none.
 	Fleet fleet.ID
-	// Code is what the caller was answered; OK after an earlier refusal.
+	// Code is what the caller was answered; OK after an earlier notice, or with a message.
 	Code codes.Code
-	// Message is the refusal in words, with the fix.
+	// Message is the refusal in words, with the fix. With code OK it says why the answer is not what was decided;
+	// empty says that it is, again.
 	Message string
 }
 
@@ -40,17 +42,20 @@ func (l logEvents) Report(ctx context.Context, n Notice) {
 		slog.String(logkey.ScaledObject, n.Namespace+"/"+n.ScaledObject),
 		slog.String(logkey.Fleet, n.Fleet.String()),
 		slog.String(logkey.Code, n.Code.String()))
-	if n.Code == codes.OK {
-		logger.InfoContext(ctx, "the scaled object gets answers again")
-		return
+	switch {
+	case n.Code != codes.OK:
+		logger.WarnContext(ctx, "the scaled object gets no answer", slog.String(logkey.Reason, n.Message))
+	case n.Message != "":
+		logger.WarnContext(ctx, "the scaled object gets another count than the decided one", slog.String(logkey.Reason, n.Message))
+	default:
+		logger.InfoContext(ctx, "the scaled object gets the decided count again")
 	}
-	logger.WarnContext(ctx, "the scaled object gets no answer", slog.String(logkey.Reason, n.Message))
 }
 
 // maxNotices bounds what hostile names can make the server remember; beyond it, notices may repeat.
 const maxNotices = 4096
 
-// notices remembers what each ScaledObject was last refused with.
+// notices remembers what each ScaledObject was last refused with, or why it was answered another count.
 type notices struct {
 	events Events
 	mu     sync.RWMutex
@@ -65,7 +70,11 @@ func newNotices(events Events) *notices {
 }
 
 func (n *notices) refused(ctx context.Context, ref *pb.ScaledObjectRef, id fleet.ID, why *refusal) {
-	key := object{namespace: ref.GetNamespace(), name: ref.GetName()}
+	n.say(ctx, object{namespace: ref.GetNamespace(), name: ref.GetName()}, id, why)
+}
+
+// say reports what was not said last about the object.
+func (n *notices) say(ctx context.Context, key object, id fleet.ID, why *refusal) {
 	n.mu.RLock()
 	same := n.said[key] == *why
 	n.mu.RUnlock()
@@ -85,8 +94,13 @@ func (n *notices) refused(ctx context.Context, ref *pb.ScaledObjectRef, id fleet
 	n.report(ctx, key, id, *why)
 }
 
-func (n *notices) answered(ctx context.Context, ref *pb.ScaledObjectRef, id fleet.ID) {
+// answered notes an answer; words say why it is not what was decided, and are empty when it is.
+func (n *notices) answered(ctx context.Context, ref *pb.ScaledObjectRef, id fleet.ID, words string) {
 	key := object{namespace: ref.GetNamespace(), name: ref.GetName()}
+	if words != "" {
+		n.say(ctx, key, id, &refusal{code: codes.OK, message: words})
+		return
+	}
 	n.mu.RLock()
 	_, before := n.said[key]
 	n.mu.RUnlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +64,29 @@ func TestNoticesComeOncePerChange(t *testing.T) {
 	first := seen.notices[0]
 	if first.Namespace != "shop" || first.ScaledObject != "chat" || first.Fleet != chat || first.Message == "" {
 		t.Errorf("the notice does not say whom it is about: %+v", first)
+	}
+}
+
+func TestALimitThatBindsIsNoticedOnce(t *testing.T) {
+	b, seen := newBook(), &witness{}
+	c := client(t, b, externalscaler.WithEvents(seen))
+	limits := []string{"minReplicas", "3", "maxReplicas", "50"}
+	for sequence, desired := range []int{80, 90, 50, 2, 1, 3, 4} {
+		b.put(decided(uint64(sequence), desired))
+		for range 5 {
+			if _, err := c.GetMetrics(t.Context(), ask(ref(limits...))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	said := []string{`"maxReplicas"`, "", `"minReplicas"`, ""}
+	if len(seen.notices) != len(said) {
+		t.Fatalf("noticed %+v: want one notice for each limit that binds and each that does no more", seen.notices)
+	}
+	for i, n := range seen.notices {
+		if n.Code != codes.OK || !strings.Contains(n.Message, said[i]) || (n.Message == "") != (said[i] == "") {
+			t.Errorf("notice %d is %+v, want it to name %s: nobody learns why the fleet stays short", i, n, said[i])
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // Keys of the trigger metadata that are looked at even when others are wrong.
 const (
 	keyFleet       = "fleet"
+	keyMinReplicas = "minReplicas"
 	keyMaxReplicas = "maxReplicas"
 )
 
@@ -36,10 +37,20 @@ func refuse(code codes.Code, format string, args ...any) *refusal {
 	return &refusal{code: code, message: strings.ToValidUTF8(message, "")}
 }
 
-// read takes the fleet and its policy from a ScaledObject's reference.
+// The widest limits of a policy. A limit that the metadata leaves out is not known here, since the balancer's policy
+// file may have set it: then these hold. One replica is the least, because none would cut every client.
+const (
+	leastReplicas = 1
+	mostReplicas  = 100_000
+)
+
+// read takes the fleet and its policy from a ScaledObject's reference. The limits of the policy are those of the
+// metadata alone.
 func read(ref *pb.ScaledObjectRef) (fleet.ID, policy.Policy, *refusal) {
 	id, badFleet := fleetOf(ref)
-	p, err := policy.Parse(ref.GetScalerMetadata())
+	metadata, base := ref.GetScalerMetadata(), policy.Default()
+	base.MinReplicas, base.MaxReplicas = leastReplicas, mostReplicas
+	p, err := base.With(metadata)
 	if err == nil {
 		err = badFleet
 	}
@@ -79,6 +90,20 @@ func judge(id fleet.ID, p policy.Policy, d decision.Decision, now time.Time, ok 
 			"set key \"mode\" to \"act\", or run the scaler in Kubernetes", id)
 	}
 	return nil
+}
+
+// limited is the count within the limits that the metadata gives, and says which of them is in the way. The words
+// leave the count out: they are noticed anew whenever they change.
+func limited(count int, p policy.Policy) (within int, words string) {
+	switch {
+	case count > p.MaxReplicas:
+		return p.MaxReplicas, fmt.Sprintf("the balancer decided more replicas than key %q of the trigger metadata (%d) lets through: "+
+			"raise it, or remove it and keep the limit in the balancer's policy", keyMaxReplicas, p.MaxReplicas)
+	case count < p.MinReplicas:
+		return p.MinReplicas, fmt.Sprintf("the balancer decided fewer replicas than key %q of the trigger metadata (%d) lets through: "+
+			"lower it, or remove it and keep the limit in the balancer's policy", keyMinReplicas, p.MinReplicas)
+	}
+	return count, ""
 }
 
 func unknownMetric(name string) *refusal {

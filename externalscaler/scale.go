@@ -18,20 +18,30 @@ const (
 	fineFrom = 1000
 	// fineSuffix marks the name of the metric that is served in hundredths.
 	fineSuffix = "-x100"
+	// plainMost and fineMost are the largest counts that arrive at either target.
+	plainMost = 1000
+	fineMost  = 100_000
 )
 
 // scale is how a count is put into a metric. It depends on the ScaledObject alone, never on the decision: the HPA
 // holds the target and asks for the value later, and a scale that changed in between would multiply or divide the
 // fleet by 100. For the same reason each scale has a metric name of its own, and a value is always in the scale of
 // the name that was asked for: an HPA that KEDA has not rewritten yet still gets the count it can divide.
+//
+// Without maxReplicas in the metadata the largest count is unknown, since the balancer's policy file may allow any.
+// Such a fleet is plain, and its name stays when it grows: a KEDA that polls rewrites an HPA only when it reconciles
+// the ScaledObject, and until then a name that GetMetricSpec no longer gives would leave the HPA without an answer. Instead a
+// count above most is served at the target that divides it exactly, without the toggle: the HPA sees it at its next
+// look instead of at once.
 type scale struct {
 	name   string
 	target float64
+	most   int // the largest count that the toggle leaves exact
 }
 
 var (
-	plain = scale{name: keys.ScalerMetric, target: 1}
-	fine  = scale{name: keys.ScalerMetric + fineSuffix, target: 100}
+	plain = scale{name: keys.ScalerMetric, target: 1, most: plainMost}
+	fine  = scale{name: keys.ScalerMetric + fineSuffix, target: 100, most: fineMost}
 )
 
 // scaleFor picks the scale of a fleet that may grow to that many replicas.
@@ -65,10 +75,11 @@ func scaleNamed(name string, own scale) (scale, bool) {
 	}
 }
 
-// spec is the metric and its target after this decision; before any it is the plain target.
+// spec is the metric and its target after this decision; before any, or for a count that the toggle would change, it
+// is the plain target.
 func (s scale) spec(d decision.Decision, decided bool) *pb.GetMetricSpecResponse {
 	target := s.target
-	if decided && d.Sequence%2 == 1 {
+	if decided && d.Sequence%2 == 1 && d.Desired <= s.most {
 		target += toggle
 	}
 	return &pb.GetMetricSpecResponse{MetricSpecs: []*pb.MetricSpec{{

@@ -68,6 +68,26 @@ func TestTargetsAreThoseOfTheDesign(t *testing.T) {
 	}
 }
 
+// TestACountPastTheToggleArrives is a fleet without maxReplicas in its metadata, whose policy file allows thousands.
+func TestACountPastTheToggleArrives(t *testing.T) {
+	own := scaleOf(map[string]string{})
+	if own != plain {
+		t.Fatalf("a fleet without maxReplicas is served as %+v: want the plain count", own)
+	}
+	for n := 1; n <= 5000; n++ {
+		for sequence := range uint64(2) {
+			spec := own.spec(decision.Decision{Sequence: sequence, Desired: n}, true).MetricSpecs[0]
+			if spec.MetricName != plain.name {
+				t.Fatalf("%d replicas rename the metric to %s: an HPA that is not rewritten gets no answer", n, spec.MetricName)
+			}
+			value := own.value(n).MetricValues[0].MetricValueFloat
+			if got := arrives(spec.TargetSizeFloat, value, n); got != n {
+				t.Fatalf("%d replicas at target %v arrive as %d", n, spec.TargetSizeFloat, got)
+			}
+		}
+	}
+}
+
 // TestTheScaleIsThatOfTheName holds when a user moves maxReplicas across 1,000 and the HPA still has the old target.
 func TestTheScaleIsThatOfTheName(t *testing.T) {
 	for _, limit := range []int{50, 999, 1000, 100_000} {

@@ -22,9 +22,11 @@ const kubernetesTries = 6
 // Kubernetes elects by a Lease in the cluster. The token still comes from Redis, where the fenced cells live.
 type Kubernetes struct {
 	lock   resourcelock.Interface
-	client redis.UniversalClient
 	ttl    time.Duration
 	logger *slog.Logger
+	now    func() time.Time // with a monotonic reading
+	// nextFence gives out a token above floor and above every earlier one.
+	nextFence func(ctx context.Context, floor uint64) (uint64, error)
 
 	elector atomic.Pointer[leaderelection.LeaderElector]
 	highest atomic.Uint64
@@ -35,7 +37,10 @@ var _ Elector = (*Kubernetes)(nil)
 // NewKubernetes makes an elector on a lock, usually a resourcelock.LeaseLock whose identity is the pod's name;
 // a leader that dies is replaced after at most ttl and one try.
 func NewKubernetes(lock resourcelock.Interface, client redis.UniversalClient, ttl time.Duration, logger *slog.Logger) *Kubernetes {
-	return &Kubernetes{lock: lock, client: client, ttl: ttl, logger: logger}
+	return &Kubernetes{
+		lock: lock, ttl: ttl, logger: logger, now: time.Now,
+		nextFence: func(ctx context.Context, floor uint64) (uint64, error) { return nextFence(ctx, client, floor) },
+	}
 }
 
 // Leader names the holder of the Lease as last seen.
@@ -59,21 +64,26 @@ func (k *Kubernetes) Run(ctx context.Context, lead func(context.Context, Term)) 
 // elect runs one election and at most one term. The election's context outlives the term's: client-go gives the
 // Lease up when its context ends, and that must not be before lead has returned. client-go starts the term on a
 // goroutine of its own and does not wait for it; the Once does: whoever calls it waits for a term under way, and
-// one that has not begun by then never will.
+// one that has not begun by then never will. client-go ends a term only after its last try to renew and its try to
+// release have both run out of time, which is after the Lease has; the watched lock ends it in time.
 func (k *Kubernetes) elect(ctx context.Context, lead func(context.Context, Term)) error {
 	electionCtx, endElection := context.WithCancel(context.WithoutCancel(ctx))
 	defer endElection()
+	officeCtx, endOffice := context.WithCancel(ctx)
+	defer endOffice()
+	lock := &watchedLock{Interface: k.lock, now: k.now, term: k.term(), end: endOffice}
+	defer lock.stop()
 	var term sync.Once
 	settle := func() { term.Do(func() {}) }
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock:            k.lock,
+		Lock:            lock,
 		LeaseDuration:   k.ttl,
 		RenewDeadline:   k.ttl * stopNumerator / stopDivisor,
 		RetryPeriod:     k.ttl / kubernetesTries,
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(lost context.Context) {
-				term.Do(func() { k.reign(ctx, lost, lead) })
+				term.Do(func() { k.reign(officeCtx, lost, lead) })
 				endElection()
 			},
 			OnStoppedLeading: func() {},
@@ -91,6 +101,11 @@ func (k *Kubernetes) elect(ctx context.Context, lead func(context.Context, Term)
 	elector.Run(electionCtx)
 	settle()
 	return nil
+}
+
+// term is how long one renewal keeps a leader in office. A Lease is written in whole seconds, rounded down.
+func (k *Kubernetes) term() time.Duration {
+	return k.ttl.Truncate(time.Second) * stopNumerator / stopDivisor
 }
 
 // reign leads from the moment it has a token until the Lease is lost or ctx ends.
@@ -116,7 +131,7 @@ func (k *Kubernetes) token(ctx context.Context) (uint64, bool) {
 	logged := false
 	for {
 		callCtx, cancel := context.WithTimeout(ctx, k.ttl/renewals)
-		fence, err := nextFence(callCtx, k.client, k.highest.Load())
+		fence, err := k.nextFence(callCtx, k.highest.Load())
 		cancel()
 		if err == nil {
 			k.highest.Store(fence)

@@ -16,10 +16,11 @@ import (
 // sink is a connection that takes everything.
 type sink struct{}
 
-func (sink) Send([]byte) bool     { return true }
-func (sink) Close(uint16, string) {}
-func (sink) Queued() int          { return 0 }
-func (sink) Remote() string       { return "" }
+func (sink) Send([]byte) bool                 { return true }
+func (sink) SendSince([]byte, time.Time) bool { return true }
+func (sink) Close(uint16, string)             {}
+func (sink) Queued() int                      { return 0 }
+func (sink) Remote() string                   { return "" }
 
 func seat(n *node, client string) *resident {
 	r := &resident{node: n, conn: sink{}, client: client, shard: shard.Of(client, 1024), pace: rate.NewLimiter(rate.Inf, 1), started: make(chan struct{})}

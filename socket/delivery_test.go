@@ -3,7 +3,6 @@ package socket
 import (
 	"fmt"
 	"net/url"
-	"strconv"
 	"testing"
 	"time"
 
@@ -160,44 +159,6 @@ func TestWithoutTheFleetsMarkNobodyIsCalledAStranger(t *testing.T) {
 	if got.Code != protocol.CodeUnavailable || got.RetryAfter < time.Second {
 		t.Errorf("with an empty Redis a message to an unknown client was answered %+v, want unavailable with a wait", got)
 	}
-}
-
-func TestAClientIsSentToItsOwner(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	a, b := w.start("a"), w.start("b")
-	w.own(a)
-	w.seen(b)
-	p, err := dial(t, b.url(), "ada", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := next[protocol.Moved](p); got.URL != a.url() {
-		t.Errorf("the client was sent to %q, want the owner %q", got.URL, a.url())
-	}
-	p.closedWith(protocol.CloseMoved)
-}
-
-func TestANodeReadsTheTableAgainForAClientWithANewerOne(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	a, b := w.start("a"), w.start("b")
-	w.own(a)
-	w.seen(b)
-	w.write(func(row *shard.Row) { row.Owner = b.id })
-	// b may not have heard of it: it must look before it sends the client back.
-	connect(t, b.url(), "ada", url.Values{protocol.ParamTable: {strconv.FormatUint(w.table.Version, 10)}})
-}
-
-func TestTheNextOwnerTakesClientsAsSoonAsItIsReady(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	a, b := w.start("a"), w.start("b")
-	w.own(a)
-	w.write(func(row *shard.Row) { row.Next = b.id })
-	w.ready(b)
-	connect(t, b.url(), "ada", nil)
-	connect(t, a.url(), "bob", nil)
 }
 
 func TestTheSecondOfTwoClientsWins(t *testing.T) {

@@ -86,11 +86,15 @@ func (f *follower) look(now time.Time) {
 	}
 }
 
+// serves reports whether this node takes the clients of a row's shard: as its owner, or as its next owner once it is
+// ready.
+func (n *node) serves(row shard.Row) bool { return row.Owner == n.id || row.Next == n.id }
+
 // wanted are the shards to read.
 func (n *node) wanted(t *shard.Table) map[shard.ID]struct{} {
 	set := map[shard.ID]struct{}{}
 	for i, row := range t.Rows {
-		if row.Owner == n.id || row.Next == n.id {
+		if n.serves(row) {
 			set[shard.ID(i)] = struct{}{}
 		}
 	}

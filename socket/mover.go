@@ -114,7 +114,8 @@ func (m *mover) survey(t *shard.Table, now time.Time, all bool) survey {
 		if int(r.shard) < len(t.Rows) {
 			row = t.Rows[r.shard]
 		}
-		gone := row.Owner != "" && row.Owner != m.node.id
+		// A next owner keeps whom it has taken in, until it goes itself: the owner can have them at once.
+		gone := row.Owner != "" && row.Owner != m.node.id && (all || !m.node.serves(row))
 		if r.moved.Load() || !gone && !all {
 			return
 		}

@@ -18,7 +18,7 @@ import (
 // burstSeconds is how many seconds' worth of its message rate a client may send at once.
 const burstSeconds = 10
 
-// handover is how long a connection goes on after its session has started elsewhere, so that the client is never
+// handover is how long a connection goes on after a newer one of its client has started, so that the client is never
 // without one: what comes over both is dropped by the client.
 const handover = 300 * time.Millisecond
 
@@ -43,7 +43,7 @@ type resident struct {
 	highest atomic.Int64 // the offset of the last message that was given to the client
 	// how is the way in which the session leaves in a drain.
 	how atomic.Int32
-	// moved says that the session goes on elsewhere already; this connection ends by itself.
+	// moved says that the client goes on over a newer connection already; this one ends by itself.
 	moved atomic.Bool
 	bad   int // frames that were refused; only Frame's goroutine uses it
 
@@ -97,28 +97,30 @@ func (r *resident) Closed(code uint16, cause error) {
 }
 
 // send writes a frame to the client.
-func (r *resident) send(frame protocol.ServerFrame) bool {
+func (r *resident) send(frame protocol.ServerFrame) {
 	buffer := frames.Get().(*[]byte)
 	*buffer = frame.Append((*buffer)[:0])
-	sent := r.conn.Send(*buffer)
+	r.conn.Send(*buffer)
 	frames.Put(buffer)
-	return sent
 }
 
-// Deliver gives the client one message.
+// Deliver gives the client one message. It counts as delivered once it is written: see Written.
 func (r *resident) Deliver(m inbox.Message) {
 	r.highest.Store(m.Offset)
-	sent := r.send(protocol.Message{
+	buffer := frames.Get().(*[]byte)
+	*buffer = protocol.Message{
 		ID: m.ID, From: m.From, Payload: m.Payload, TS: m.At,
 		Offset: protocol.Offset{Topic: r.node.topic, Value: m.Offset},
-	})
+	}.Append((*buffer)[:0])
+	r.conn.SendSince(*buffer, m.Fetched)
+	frames.Put(buffer)
 	if size := int64(len(m.Payload)); size > r.largest.Load() {
 		r.largest.Store(size)
 	}
-	if sent {
-		r.node.meter.CountDelivered(time.Since(m.Fetched))
-	}
 }
+
+// Written counts a delivered message and the time from its fetch to its write.
+func (n *node) Written(after time.Duration) { n.meter.CountDelivered(after) }
 
 // Room tells a resume how many messages the connection's queue takes now: half of it, if all were as large as the
 // largest so far.
@@ -135,32 +137,43 @@ func (r *resident) Record() session.Record {
 	return session.Record{Client: r.client, Session: r.own.session, Epoch: r.own.epoch, Node: r.node.id, Offset: r.acked}
 }
 
-// place is the session's own start.
-func (r *resident) place() start {
+// announced notes where the log's receipt says that the session's start stands. The marker of the shard's warm-up
+// stands before every start, so an offset of 0 only says that the producer does not know.
+func (r *resident) announced(offset int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if offset > 0 {
+		r.own.offset = offset
+	}
+}
+
+// facing is the session's own start beside another of its client. A start whose receipt did not say where it stands
+// learns it when other is its own record.
+func (r *resident) facing(other start) start {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mine := other.epoch == r.own.epoch && other.node == r.own.node && other.session == r.own.session
+	if mine && r.own.offset < 0 {
+		r.own.offset = other.offset
+	}
 	return r.own
 }
 
-// replaced closes the session when other is a newer one of its client. It also learns where the session's own start
-// stands in the log.
+// replaced closes the session when other is a newer one of its client.
 func (r *resident) replaced(other start) {
-	r.mu.Lock()
-	if other.epoch == r.own.epoch && other.node == r.own.node {
-		r.own.offset = other.offset
-	}
-	own := r.own
-	r.mu.Unlock()
+	own := r.facing(other)
 	if !older(own, other) {
 		return
 	}
-	if other.session == own.session && r.live.Load() {
-		// The log is faster than the newer connection's welcome: without this the client would stand between the two.
-		r.moved.Store(true)
-		time.AfterFunc(handover, func() { r.supersede(own, other) })
+	if !r.live.Load() {
+		r.supersede(own, other)
 		return
 	}
-	r.supersede(own, other)
+	// The log is faster than the newer connection's welcome. Without this the client would stand between the two; and
+	// one whose resume token was not taken would hear that it is replaced before it knows by what, and stay away.
+	if !r.moved.Swap(true) {
+		time.AfterFunc(handover, func() { r.supersede(own, other) })
+	}
 }
 
 func (r *resident) supersede(own, other start) {

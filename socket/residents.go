@@ -114,13 +114,13 @@ type start struct {
 }
 
 // older reports whether a session that this node holds is older than one whose start stands in the log. Epochs
-// decide; equal ones (two nodes that both could not ask Redis) are decided by the log, which everybody reads alike.
-// own is the session's own start, with offset -1 as long as the log has not said where it stands.
+// decide; equal ones (two starts that both could not ask Redis, on two nodes or on one) are decided by the log, which
+// everybody reads alike. own is the session's own start, with offset -1 as long as it is not known where it stands.
 func older(own, other start) bool {
 	if other.epoch != own.epoch {
 		return other.epoch > own.epoch
 	}
-	return other.node != own.node && own.offset >= 0 && other.offset > own.offset
+	return own.offset >= 0 && other.offset > own.offset
 }
 
 // starts remembers the newest start of each client in the shards that this node reads, for as long as the log may
@@ -142,7 +142,8 @@ func (s *starts) note(id shard.ID, r record.Session, offset int64, now time.Time
 		of = map[string]start{}
 		s.byShard[id] = of
 	}
-	if known, found := of[r.Client]; !found || read.epoch >= known.epoch {
+	// A shard that is read again tells its starts again; the last of them still is the newest.
+	if known, found := of[r.Client]; !found || read.epoch > known.epoch || read.epoch == known.epoch && offset >= known.offset {
 		of[r.Client] = read
 	}
 	return read

@@ -53,9 +53,14 @@ func (n *node) begin(ctx context.Context, r *resident) error {
 		return err
 	}
 	n.residents.add(r)
-	if own, newest := r.place(), n.starts.newest(r.shard, r.client); older(own, newest) {
+	newest := n.starts.newest(r.shard, r.client)
+	if own := r.facing(newest); older(own, newest) {
 		r.supersede(own, newest)
 		return nil
+	}
+	// Only now, when the mover sees the session: a table that comes later finds it here, and an earlier one is this.
+	if err := n.elsewhereNow(r.shard); err != nil {
+		return err
 	}
 	if n.draining() {
 		return away()
@@ -100,15 +105,17 @@ func (n *node) proven(r *resident) uint64 {
 	return highest
 }
 
-// announce writes the session's start to its shard.
+// announce writes the session's start to its shard and learns where it stands there.
 func (n *node) announce(ctx context.Context, r *resident) error {
 	value, err := record.Session{Client: r.client, Session: r.own.session, Epoch: r.own.epoch, Node: n.id}.Append(nil)
 	if err != nil {
 		return err
 	}
-	if _, err := n.outbox.Produce(ctx, r.shard, r.client, value); err != nil {
+	receipt, err := n.outbox.Produce(ctx, r.shard, r.client, value)
+	if err != nil {
 		return overloaded("the log does not take the session now: try again", err)
 	}
+	r.announced(receipt.Offset)
 	return nil
 }
 
@@ -116,6 +123,9 @@ func (n *node) announce(ctx context.Context, r *resident) error {
 func (n *node) welcome(r *resident, from int64, given, fresh bool) error {
 	sub, begin, err := n.inbox.Attach(r.client, from, r)
 	if err != nil {
+		if sentOn := n.elsewhereNow(r.shard); sentOn != nil {
+			return sentOn
+		}
 		return overloaded("the shard is not ready here any more: try again", err)
 	}
 	resumed := given && begin.Resumed
@@ -187,12 +197,11 @@ func (n *node) place(ctx context.Context, id shard.ID, wanted uint64) error {
 		}
 		t, _, ok := n.table.Latest()
 		if ok {
-			row := t.Rows[id]
-			here := row.Owner == n.id || row.Next == n.id
+			here := n.serves(t.Rows[id])
 			if here && n.inbox.Ready(id) {
 				return nil
 			}
-			if row.Owner != n.id && row.Owner != "" {
+			if !here && t.Rows[id].Owner != "" {
 				return moved(t.OwnerURL(id))
 			}
 		}
@@ -203,6 +212,15 @@ func (n *node) place(ctx context.Context, id shard.ID, wanted uint64) error {
 			return overloaded("the shard is not ready yet: try again", fmt.Errorf("shard %d: %w", id, ctx.Err()))
 		}
 	}
+}
+
+// elsewhereNow sends a client on when the newest table gives its shard to another node; it never waits.
+func (n *node) elsewhereNow(id shard.ID) error {
+	t, _, ok := n.table.Latest()
+	if !ok || t.Rows[id].Owner == "" || n.serves(t.Rows[id]) {
+		return nil
+	}
+	return moved(t.OwnerURL(id))
 }
 
 // refresh reads the table again because a client was sent here by a newer one. Only one reads at a time, and what

@@ -117,7 +117,7 @@ func (s *swarm) send(ctx context.Context, i int) {
 	for n := 0; !s.stopped.Load(); n++ {
 		to, id := s.names[rand.N(len(s.names))], fmt.Sprintf("%06d", n)
 		done := make(chan error, 1)
-		if s.clients[i].Send(ctx, to, id, []byte(`{"n":1}`), func(err error) { done <- err }) != nil {
+		if s.clients[i].Send(to, id, []byte(`{"n":1}`), func(err error) { done <- err }) != nil {
 			return
 		}
 		select {

@@ -48,7 +48,7 @@ type Rates struct {
 // CountAccepted counts a message that was written to the log for a client.
 func (m *Meter) CountAccepted() { m.accepted.Add(1) }
 
-// CountDelivered counts a message that was given to a client's connection, with the time since it was fetched.
+// CountDelivered counts a message that was written to a client, with the time from its fetch to its write.
 func (m *Meter) CountDelivered(latency time.Duration) {
 	m.delivered.Add(1)
 	m.latency.Observe(latency)

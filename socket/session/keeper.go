@@ -34,7 +34,7 @@ type Writer interface {
 }
 
 // Keeper keeps the records of a node's sessions fresh: every 15 s what has changed, every 100 s the rest, at close a
-// last time, and all of them when Redis has lost its data. Its methods are safe for concurrent use.
+// last time, and all of them when Redis has lost its data or was away and may have. Its methods are safe for concurrent use.
 type Keeper struct {
 	store  Writer
 	now    func() time.Time
@@ -121,6 +121,8 @@ func (k *Keeper) tick(ctx context.Context) {
 		k.logger.Warn("Redis has lost the sessions; they are written anew")
 		k.lost = true
 	}
+	// The mark may outlive an outage that the last writes before it did not: Redis syncs its log once a second.
+	k.lost = k.lost || k.failing
 	k.marker = marker.Value
 	k.turn = (k.turn + 1) % slots
 	if k.lost {

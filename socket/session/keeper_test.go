@@ -150,6 +150,28 @@ func TestARedisThatLostItsDataGetsAllSessionsAnew(t *testing.T) {
 	}
 }
 
+func TestAfterAnOutageAllSessionsAreWrittenOnceThoughTheMarkIsStillThere(t *testing.T) {
+	l := newLedger()
+	k, c := keeper(l, &bytes.Buffer{})
+	for i := range 1000 {
+		k.Track(&live{r: Record{Client: fmt.Sprintf("c%d", i), Epoch: 1}}, true)
+	}
+	run(t, k, c, 2*time.Second)
+	l.fail = errors.New("connection refused")
+	run(t, k, c, 3*time.Second)
+	l.fail = nil
+	run(t, k, c, time.Second)
+	if len(l.puts) != 1000 {
+		t.Errorf("%d of 1000 sessions were written: what Redis was told in its last second may be gone", len(l.puts))
+	}
+	run(t, k, c, 20*time.Second)
+	for client, puts := range l.puts {
+		if puts != 1 {
+			t.Fatalf("%s was written %d times for one outage", client, puts)
+		}
+	}
+}
+
 func TestWhatCouldNotBeWrittenStaysDue(t *testing.T) {
 	l := newLedger()
 	k, c := keeper(l, &bytes.Buffer{})

@@ -16,17 +16,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, kafkatest.Background()) }
 
-// budget is how long worlds are made; one that has begun is lived to its end.
-const budget = 12 * time.Second
+const (
+	// budget is how long worlds are made; one that has begun is lived to its end.
+	budget = 12 * time.Second
+	// However slow the machine, so much is lived through: less would say nothing.
+	leastWorlds   = 5
+	leastAccepted = 100
+)
 
 // TestAcceptedMessagesArriveInOrder lives through random lives of a fleet. At the end of each, everything that was
 // accepted has been received, first receipts stand in their senders' order, and no app saw a message twice; on any one
 // connection, offsets only grow and no message comes twice.
 func TestAcceptedMessagesArriveInOrder(t *testing.T) {
 	begun := time.Now()
-	worlds, messages, accepted := 0, 0, 0
+	worlds, ended, messages, accepted := 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
-		if time.Since(begun) > budget {
+		// Once a world has failed, it is lived again, and smaller ones, to find the smallest that fails.
+		failed := worlds > ended
+		if enough := worlds >= leastWorlds && accepted >= leastAccepted; enough && !failed && time.Since(begun) > budget {
 			return
 		}
 		worlds++
@@ -37,8 +44,12 @@ func TestAcceptedMessagesArriveInOrder(t *testing.T) {
 		w.rest(t)
 		report := w.books.Report()
 		messages, accepted = messages+report.Received, accepted+report.Accepted
+		ended++
 	})
 	t.Logf("%d worlds, %d messages accepted, %d received", worlds, accepted, messages)
+	if worlds < leastWorlds || accepted < leastAccepted {
+		t.Fatalf("%d worlds accepted %d messages: want %d worlds and %d messages, or the test says nothing", worlds, accepted, leastWorlds, leastAccepted)
+	}
 }
 
 // live lets things happen. The draws decide what, and how much time passes until the next.

@@ -29,6 +29,10 @@ var (
 type Message struct {
 	// Sender and ID name the message. With both set the message keeps its place among the sender's; with either
 	// empty it has no order and waits for nobody.
+	//
+	// Sender should name one connection, not only the client behind it. The outbox concludes from the order in which
+	// a sender sends again; two connections of one client have an order each, but none between them. A client that
+	// comes back sends what was not accepted again on its new connection, in order, so it loses nothing by the change.
 	Sender string
 	ID     string
 	Shard  shard.ID

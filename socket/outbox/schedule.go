@@ -16,9 +16,6 @@ type limits struct {
 }
 
 const (
-	// holdFor is how long a pair waits for its failed message: far longer than anything its sender had on the way
-	// can take to arrive, and short enough for a sender that gave the message up.
-	holdFor = 30 * time.Second
 	// A shard whose write failed is probed with one message at a time, after a growing pause.
 	probeFirst = 50 * time.Millisecond
 	probeLast  = 500 * time.Millisecond
@@ -32,12 +29,14 @@ type schedule struct {
 	lanes  map[shard.ID]*lane
 	// ready holds each lane that has something waiting, once, in turn.
 	ready queue[*lane]
-	// ages holds every entry by deadline, holds every held pair by the end of its hold.
+	// ages holds every entry by deadline; holds has each pair that was held, once, roughly by the end of its hold.
 	ages     queue[*entry]
 	holds    queue[hold]
 	messages int
 	bytes    int
 	flying   int
+	// closed hands out nothing more.
+	closed bool
 }
 
 func newSchedule(l limits) *schedule {
@@ -87,6 +86,9 @@ func (s *schedule) refuse(sender string, id shard.ID, message string, now time.T
 // zero is never.
 func (s *schedule) next(now time.Time) (*entry, time.Duration) {
 	var wait time.Duration
+	if s.closed {
+		return nil, 0
+	}
 	for range s.ready.len() {
 		l := s.ready.pop()
 		if l.waiting.len() == 0 {
@@ -157,10 +159,7 @@ func (s *schedule) expire(now time.Time) []outcome {
 		outcomes = s.overdue(e, outcomes, now)
 	}
 	for s.holds.len() > 0 && !s.holds.first().until.After(now) {
-		if h := s.holds.pop(); h.pair.held != "" && !h.pair.heldUntil.After(now) {
-			h.pair.held = ""
-			s.drop(h.pair)
-		}
+		s.release(s.holds.pop().pair, now)
 	}
 	return outcomes
 }
@@ -183,8 +182,12 @@ func (s *schedule) overdue(e *entry, outcomes []outcome, now time.Time) []outcom
 // has cannot be called back: it is told, and stays first until the producer answers.
 func (s *schedule) fail(p *pair, first string, outcomes []outcome, err error, now time.Time) []outcome {
 	var flying queue[*entry]
+	var behind []string
 	for leads := true; p.waiting.len() > 0; leads = false {
 		e := p.waiting.pop()
+		if !e.told {
+			behind = append(behind, e.message.ID)
+		}
 		outcomes = e.tell(outcomes, Receipt{}, err)
 		if e.flying {
 			flying.push(e)
@@ -196,13 +199,30 @@ func (s *schedule) fail(p *pair, first string, outcomes []outcome, err error, no
 		s.forget(e)
 	}
 	p.waiting = flying
-	s.hold(p, first, now)
+	s.holdBefore(p, first, behind, now)
 	return outcomes
 }
 
-// close fails everything that is not with the producer.
+// close fails everything that is not with the producer, and hands it nothing more.
 func (s *schedule) close() []outcome {
+	s.closed = true
 	var outcomes []outcome
+	var flying queue[*entry]
+	for s.ages.len() > 0 {
+		e := s.ages.pop()
+		if e.flying {
+			flying.push(e)
+			continue
+		}
+		outcomes = e.tell(outcomes, Receipt{}, ErrClosed)
+	}
+	s.ages = flying
+	return outcomes
+}
+
+// abandon fails everything that is left once no producer answers any more.
+func (s *schedule) abandon() []outcome {
+	outcomes := s.close()
 	for s.ages.len() > 0 {
 		outcomes = s.ages.pop().tell(outcomes, Receipt{}, ErrClosed)
 	}
@@ -222,9 +242,12 @@ func (s *schedule) wait(e *entry) {
 	}
 }
 
+// forget takes an entry, which has been told, out of what is counted. It may stay behind an older one among the ages,
+// so it keeps nothing large.
 func (s *schedule) forget(e *entry) {
 	s.messages--
 	s.bytes -= e.message.size()
+	e.message.Value, e.done = nil, nil
 }
 
 func (s *schedule) pair(sender string, id shard.ID) *pair {
@@ -235,16 +258,4 @@ func (s *schedule) pair(sender string, id shard.ID) *pair {
 		s.pairs[key] = p
 	}
 	return p
-}
-
-// drop forgets a pair that holds nothing.
-func (s *schedule) drop(p *pair) {
-	if p.waiting.len() == 0 && p.held == "" {
-		delete(s.pairs, p.key)
-	}
-}
-
-func (s *schedule) hold(p *pair, message string, now time.Time) {
-	p.held, p.heldUntil = message, now.Add(holdFor)
-	s.holds.push(hold{pair: p, until: p.heldUntil})
 }

@@ -100,7 +100,8 @@ func discard(client sarama.Client, why error) error {
 	return why
 }
 
-// feed hands messages to the producer until ctx ends or the producer is spent and has answered everything.
+// feed hands messages to the producer until ctx ends or the producer is spent and has answered everything. A schedule
+// that is closed hands out nothing, so ctx may end a little later than the outbox is closed.
 func (o *Outbox) feed(ctx context.Context, w *writer) {
 	for {
 		o.mu.Lock()
@@ -214,10 +215,10 @@ func (o *Outbox) end(w *writer) {
 	<-w.answered
 }
 
-// abandon tells what no producer will answer any more.
+// abandon tells whatever is left when no producer will answer any more.
 func (o *Outbox) abandon() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
-	o.conclude(o.schedule.close())
+	o.conclude(o.schedule.abandon())
 }

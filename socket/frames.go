@@ -71,7 +71,7 @@ func (r *resident) message(f protocol.Send) {
 		r.refuse(err)
 		return
 	}
-	m := outbox.Message{Sender: r.client, ID: f.ID, Shard: to, Key: f.To, Value: value}
+	m := outbox.Message{Sender: r.sender, ID: f.ID, Shard: to, Key: f.To, Value: value}
 	r.node.outbox.Send(m, func(_ outbox.Receipt, err error) { r.outcome(f.ID, err) })
 }
 
@@ -88,7 +88,7 @@ func (r *resident) limited() (wait time.Duration, limited bool) {
 // later asks the client to send the message again. The outbox is told, so that the client's next messages to that
 // shard do not overtake it.
 func (r *resident) later(to shard.ID, id, code, why string, wait time.Duration) {
-	r.node.outbox.Refuse(r.client, to, id)
+	r.node.outbox.Refuse(r.sender, to, id)
 	r.send(protocol.Error{Code: code, Message: why, ID: id, RetryAfter: wait})
 }
 

@@ -58,6 +58,8 @@ type node struct {
 	stirred   *pulse
 	// open counts connections from Open to Closed, whether their session started or not.
 	open atomic.Int64
+	// serial numbers the connections of this process.
+	serial atomic.Uint64
 
 	refreshing chan struct{}
 	refreshed  time.Time // when the table was last read for a client; guarded by refreshing

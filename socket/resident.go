@@ -2,6 +2,7 @@ package socket
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,8 @@ type resident struct {
 	conn   engine.Conn
 	ticket *ticket
 	client string
+	// sender names this connection to the outbox, whose order is that of one stream of frames.
+	sender string
 	shard  shard.ID
 	pace   *rate.Limiter
 	// ctx ends with the connection.
@@ -62,8 +65,9 @@ type resident struct {
 // Open starts a session on a connection that Admit has let in.
 func (n *node) Open(c engine.Conn, admitted any) engine.Receiver {
 	t := admitted.(*ticket) // Admit hands out nothing else
+	client := t.identity.Client
 	r := &resident{
-		node: n, conn: c, ticket: t, client: t.identity.Client, shard: shard.Of(t.identity.Client, n.shards),
+		node: n, conn: c, ticket: t, client: client, sender: fmt.Sprintf("%s/%d", client, n.serial.Add(1)), shard: shard.Of(client, n.shards),
 		pace:    rate.NewLimiter(rate.Limit(n.o.MessageRate), max(1, int(burstSeconds*n.o.MessageRate))),
 		started: make(chan struct{}),
 	}

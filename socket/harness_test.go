@@ -19,6 +19,7 @@ import (
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/kafka/kafkatest"
 	"github.com/tidegate/tidegate/internal/keys"
+	"github.com/tidegate/tidegate/internal/protocol"
 	"github.com/tidegate/tidegate/internal/redisconn"
 	"github.com/tidegate/tidegate/internal/shard"
 	"github.com/tidegate/tidegate/internal/token"
@@ -144,7 +145,7 @@ func (w *world) start(name string, extra ...string) *running {
 	return r
 }
 
-func (r *running) url() string { return "ws://" + r.public.Addr().String() + keys.PathConnect }
+func (r *running) url() string { return "ws://" + r.public.Addr().String() + protocol.ConnectPath }
 
 func (r *running) adminURL(path string) string { return "http://" + r.private.Addr().String() + path }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/tidegate/tidegate/internal/kafka"
 	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/logkey"
+	"github.com/tidegate/tidegate/internal/protocol"
 	"github.com/tidegate/tidegate/internal/redisconn"
 	"github.com/tidegate/tidegate/internal/shard"
 	"github.com/tidegate/tidegate/internal/token"
@@ -192,7 +193,7 @@ func (s *server) openReport() {
 		url: s.o.URL, adminURL: s.o.AdminURL,
 	}
 	if c.url == "" {
-		c.url = "ws://" + s.o.advertised(s.public.Addr()) + keys.PathConnect
+		c.url = "ws://" + s.o.advertised(s.public.Addr()) + protocol.ConnectPath
 	}
 	if c.adminURL == "" {
 		c.adminURL = "http://" + s.o.advertised(s.private.Addr())

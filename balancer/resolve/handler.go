@@ -13,6 +13,7 @@ import (
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/logkey"
+	"github.com/tidegate/tidegate/internal/protocol"
 	"github.com/tidegate/tidegate/internal/shard"
 	"github.com/tidegate/tidegate/internal/token"
 )
@@ -97,7 +98,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 func (h *handler) resolve(r *http.Request) (Answer, *problem) {
 	raw, source := h.Raw(r)
 	if source == token.None {
-		return Answer{}, &problem{status: http.StatusUnauthorized, Message: "no token: send it as Authorization: Bearer or ?" + keys.QueryToken + "="}
+		return Answer{}, &problem{status: http.StatusUnauthorized, Message: "no token: send it as Authorization: Bearer or ?" + protocol.ParamToken + "="}
 	}
 	identity, err := h.Verifier.Verify(r.Context(), raw)
 	switch {

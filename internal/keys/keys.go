@@ -54,8 +54,6 @@ const AuditTopic = "tidegate.control.scale"
 
 // HTTP.
 const (
-	// PathConnect is where a client opens its WebSocket on a node.
-	PathConnect = "/ws/connect"
 	// PathResolve answers which node a client belongs to.
 	PathResolve = "/api/v1/resolve"
 	// PathVictims lists, for the webhook and the demo's actuator, the nodes that should leave first.
@@ -74,20 +72,8 @@ const (
 	PathMetrics = "/metrics"
 	// HeaderNonce carries the pod's drain nonce.
 	HeaderNonce = "X-Tidegate-Drain-Nonce"
-	// QueryClient names the client in dev mode.
-	QueryClient = "clientId"
 	// QueryFleet names the fleet where one server knows several.
 	QueryFleet = "fleet"
-	// QueryToken carries a JWT where a header cannot; it is kept out of every log.
-	QueryToken = "token"
-	// QueryResume carries a resume token; it is kept out of every log.
-	QueryResume = "resume"
-	// QueryOffset carries the last offset the client received.
-	QueryOffset = "offset"
-	// QueryTable carries the table version of the client's resolve answer.
-	QueryTable = "table"
-	// Subprotocol is the WebSocket subprotocol of the client protocol.
-	Subprotocol = "tidegate.v1"
 )
 
 // ScalerMetric is the one metric name that the external scaler serves.

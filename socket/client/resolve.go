@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/protocol"
 )
 
@@ -38,7 +39,7 @@ func (e *NotReadyError) Error() string {
 // HTTPResolver asks the balancer behind base (its public address, without a path).
 func HTTPResolver(client *http.Client, base string) func(ctx context.Context, id, token string) (Place, error) {
 	return func(ctx context.Context, id, token string) (Place, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v1/resolve", http.NoBody)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+keys.PathResolve, http.NoBody)
 		if err != nil {
 			return Place{}, fmt.Errorf("resolve: %w", err)
 		}

@@ -25,7 +25,7 @@ const (
 	// drainTimeout is how long a node may drain.
 	drainTimeout = 10 * time.Second
 	// nodeCPU and nodeMemory are what a node counts its real use against.
-	nodeCPU    = "0.13"
+	nodeCPU    = "0.09"
 	nodeMemory = "256Mi"
 )
 

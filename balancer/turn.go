@@ -59,8 +59,10 @@ func (h *helm) turn(ctx context.Context, p policy.Policy, f load.Fleet) error {
 	}
 	next, changes := move.Step(h.table, move.Input{
 		Members: h.k.members(f), Loads: h.k.loads, Fence: h.fence, Now: f.Now, Heated: h.heated,
+		Slow: h.waits.Pass(h.table, f.Now, h.k.book.Watched()),
 	})
 	h.heated = move.NoteHeat(h.heated, changes, f.Now)
+	h.waits.Note(changes)
 	stale := f.Now.Sub(h.savedAt)
 	if next == h.table && (next.Version == 0 || stale >= 0 && stale < rewriteEvery) {
 		return nil
@@ -69,25 +71,25 @@ func (h *helm) turn(ctx context.Context, p policy.Policy, f load.Fleet) error {
 	return h.save(ctx, next, f.Now)
 }
 
-// found makes the first table of a fleet. Nodes that already act on one know of it though Redis does not: then it is
-// rebuilt from what they say, once every living node had the time to speak.
+// found makes the first table of a fleet, once every living node had the time to speak. Nodes that already act on one
+// know of it though Redis does not: then it is rebuilt from what they say.
 func (h *helm) found(p policy.Policy, f load.Fleet) bool {
+	if h.k.book.Watched() <= p.StaleAfter() {
+		return false // a newcomer may be heard before those whose shards it would be given
+	}
 	beats := make([]load.Heartbeat, 0, len(f.Nodes))
 	acting := false
 	for i := range f.Nodes {
 		beats = append(beats, f.Nodes[i].Heartbeat)
 		acting = acting || f.Nodes[i].TableVersion > 0
 	}
-	switch {
-	case !acting:
-		h.table = move.New(h.k.id, h.k.b.Shards)
-		h.savedAt = f.Now
-	case h.k.book.Watched() <= p.StaleAfter():
-		return false
-	default:
+	if acting {
 		h.k.logger.Warn("Redis holds no table; it is rebuilt from the heartbeats", slog.Int(logkey.Count, len(beats)))
 		h.adopt(move.Rebuild(h.k.id, h.k.b.Shards, beats))
+		return true
 	}
+	h.table = move.New(h.k.id, h.k.b.Shards)
+	h.savedAt = f.Now
 	return true
 }
 
@@ -142,7 +144,7 @@ func (k *keeper) members(f load.Fleet) []move.Member {
 			state = fleet.Leaving
 		}
 		members = append(members, move.Member{
-			ID: n.Node, URL: n.URL, State: state, Dead: k.book.Over(n.Node), Weight: k.weights[n.Node], Ready: ready(n.Shards),
+			ID: n.Node, URL: n.URL, State: state, Dead: k.book.Over(n.Node), Stale: n.Stale, Weight: k.weights[n.Node], Ready: ready(n.Shards),
 		})
 	}
 	for _, id := range k.ghosts {

@@ -21,9 +21,9 @@ const (
 	Flip
 	// Next names a next owner: a move begins.
 	Next
-	// Redirect names another next owner, since the last one cannot take the shard any more.
+	// Redirect names another next owner, since the last one cannot take the shard any more, or does not get ready.
 	Redirect
-	// Cancel ends a move, since its next owner is lost and the shard can stay.
+	// Cancel ends a move, since its next owner is lost or slow and the shard can stay.
 	Cancel
 )
 
@@ -46,6 +46,7 @@ const (
 	ReasonNewcomer  = "newcomer"
 	ReasonHeat      = "heat"
 	ReasonNextLost  = "next-lost"
+	ReasonSlow      = "slow"
 )
 
 // Change is one change of one row.

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -19,12 +20,16 @@ type machine struct {
 	loads []float64
 	fence uint64
 	born  int
+	waits Waits
+	now   time.Time
 }
 
 type machineNode struct {
 	state  fleet.State
 	dead   bool
 	silent bool // the leader has no heartbeat of it
+	stale  bool // the leader has only an old one
+	stuck  bool // it never gets ready for anything
 	weight float64
 	warm   map[shard.ID]bool
 }
@@ -66,6 +71,12 @@ func TestTheTableSurvivesWhateverHappensToItsNodes(t *testing.T) {
 					n.silent = !n.silent
 				}
 			},
+			"lag": func(t *rapid.T) {
+				if n := m.pick(t); n != nil {
+					n.stale = !n.stale
+				}
+			},
+			"wait":           func(*rapid.T) { m.now = m.now.Add(Patience / 2) },
 			"forget":         m.forget,
 			"load":           m.load,
 			"step":           m.step,
@@ -82,7 +93,7 @@ func (m *machine) join(t *rapid.T) {
 	}
 	m.born++
 	m.nodes[nodeName(m.born)] = &machineNode{
-		state: fleet.Starting, weight: rapid.Float64Range(0.3, 3).Draw(t, "weight"), warm: map[shard.ID]bool{},
+		state: fleet.Starting, stuck: rapid.IntRange(0, 2).Draw(t, "stuck") == 0, weight: rapid.Float64Range(0.3, 3).Draw(t, "weight"), warm: map[shard.ID]bool{},
 	}
 }
 
@@ -103,7 +114,7 @@ func (m *machine) become(t *rapid.T, to fleet.State, from ...fleet.State) {
 
 func (m *machine) warm(t *rapid.T) {
 	for id, row := range m.table.Rows {
-		if n := m.nodes[row.Next]; n != nil && rapid.Bool().Draw(t, "ready") {
+		if n := m.nodes[row.Next]; n != nil && !n.stuck && rapid.Bool().Draw(t, "ready") {
 			n.warm[shard.ID(id)] = true
 		}
 	}
@@ -132,17 +143,18 @@ func (m *machine) restart(t *rapid.T) {
 		t.Fatalf("the next leader cannot read the table: %v", err)
 	}
 	m.fence++
+	m.waits = Waits{}
 }
 
 func (m *machine) input() Input {
-	in := Input{Loads: m.loads, Fence: m.fence}
+	in := Input{Loads: m.loads, Fence: m.fence, Slow: m.waits.Pass(m.table, m.now, time.Hour)}
 	for _, id := range slices.Sorted(maps.Keys(m.nodes)) {
 		n := m.nodes[id]
 		if n.silent && !n.dead {
 			continue
 		}
 		in.Members = append(in.Members, Member{
-			ID: id, URL: "ws://" + string(id), State: n.state, Dead: n.dead, Weight: n.weight,
+			ID: id, URL: "ws://" + string(id), State: n.state, Dead: n.dead, Stale: n.stale, Weight: n.weight,
 			Ready: func(s shard.ID) bool { return n.warm[s] },
 		})
 	}
@@ -157,6 +169,7 @@ func (m *machine) step(t *rapid.T) {
 		t.Fatalf("Step changed the table that others read:\n%s", diff)
 	}
 	m.table = after
+	m.waits.Note(changes)
 	m.check(t, in, before, after, changes)
 	if again, _ := Step(before, in); !cmp.Equal(again, after) {
 		t.Fatal("the same step from the same table differs: two leaders would fight")
@@ -175,6 +188,7 @@ func (m *machine) check(t *rapid.T, in Input, before, after *shard.Table, change
 		members[in.Members[i].ID] = &in.Members[i]
 	}
 	anybody := slices.ContainsFunc(in.Members, func(m Member) bool { return m.eligible() })
+	heard := slices.ContainsFunc(in.Members, func(m Member) bool { return m.eligible() && !m.Stale })
 	for i := range after.Rows {
 		id, was, is := shard.ID(i), before.Rows[i], after.Rows[i]
 		owner, next := members[is.Owner], members[is.Next]
@@ -188,6 +202,12 @@ func (m *machine) check(t *rapid.T, in Input, before, after *shard.Table, change
 			t.Fatalf("shard %d stays with %s, which is dead, though others live", id, is.Owner)
 		case is.Next != "" && (next == nil || !next.eligible() || is.Next == is.Owner):
 			t.Fatalf("shard %d moves to %q, which cannot take it", id, is.Next)
+		case heard && was.Owner != is.Owner && owner.Stale:
+			t.Fatalf("shard %d went to %s, which is silent and may not see the table, though others are heard", id, is.Owner)
+		case heard && was.Next != is.Next && next != nil && next.Stale:
+			t.Fatalf("shard %d is to move to %s, which is silent, though others are heard", id, is.Next)
+		case was.Next != "" && was.Next == is.Next && slices.Contains(in.Slow[id], is.Next) && spare(in, id, owner):
+			t.Fatalf("shard %d waits on for %s, which never gets ready, though another can take over", id, is.Next)
 		case was.Owner != is.Owner && !owner.ready(id) && !lost(members, was.Owner):
 			t.Fatalf("shard %d went from %s, which lives, to %s, which is not ready", id, was.Owner, is.Owner)
 		}
@@ -196,6 +216,13 @@ func (m *machine) check(t *rapid.T, in Input, before, after *shard.Table, change
 		}
 	}
 	replay(t, before, after, changes)
+}
+
+// spare tells whether a shard can do without a slow next owner.
+func spare(in Input, id shard.ID, owner *Member) bool {
+	return owner != nil && owner.eligible() || slices.ContainsFunc(in.Members, func(m Member) bool {
+		return m.eligible() && !m.Stale && !slices.Contains(in.Slow[id], m.ID)
+	})
 }
 
 func lost(members map[fleet.NodeID]*Member, owner fleet.NodeID) bool {
@@ -232,35 +259,38 @@ func replay(t *rapid.T, before, after *shard.Table, changes []Change) {
 // stop lets everything that is under way finish: then no move may be left, and nodes that want to go must
 // be free to.
 func (m *machine) stop(t *rapid.T) {
+	able, stuck := false, false
 	for _, n := range m.nodes {
-		n.silent = false
+		n.silent, n.stale = false, false
 		if n.state == fleet.Starting {
 			n.state = fleet.Serving
 		}
+		here := !n.dead && n.state == fleet.Serving
+		able, stuck = able || here && !n.stuck, stuck || here && n.stuck
 	}
 	const rounds = 20
 	for round := 0; ; round++ {
 		before := m.table
 		for id, row := range m.table.Rows {
-			if n := m.nodes[row.Next]; n != nil {
+			if n := m.nodes[row.Next]; n != nil && !n.stuck {
 				n.warm[shard.ID(id)] = true
 			}
 		}
+		m.now = m.now.Add(Patience / 2)
 		m.step(t)
-		if m.table == before {
+		if stuck && round == rounds || !stuck && m.table == before {
 			break
 		}
 		if round == rounds {
 			t.Fatalf("the table still changes after %d steps in which no node did: clients would move for ever", rounds)
 		}
 	}
-	anybody := slices.ContainsFunc(m.input().Members, func(m Member) bool { return m.eligible() })
 	for id, row := range m.table.Rows {
 		n := m.nodes[row.Owner]
-		if row.Next != "" {
+		if row.Next != "" && !stuck {
 			t.Fatalf("shard %d never arrives at %s", id, row.Next)
 		}
-		if anybody && (n == nil || n.dead || n.state != fleet.Serving) {
+		if able && (n == nil || n.dead || n.state != fleet.Serving) {
 			t.Fatalf("shard %d stays with %s, which wants to go: its pod could not stop without cutting clients", id, row.Owner)
 		}
 	}

@@ -25,6 +25,9 @@ type Member struct {
 	State fleet.State
 	// Dead says that the node is known to be gone, not merely silent.
 	Dead bool
+	// Stale says that its heartbeats are missing: whether it sees the table is not known. Such a node keeps what it
+	// has, and is given nothing while a node that is heard can take it.
+	Stale bool
 	// Weight is what the node may carry relative to the others; see placement.Weights.
 	Weight float64
 	// Ready tells whether the node has warmed a shard up; nil is never.
@@ -54,6 +57,9 @@ type Input struct {
 	// Without Heated nothing rests.
 	Now    time.Time
 	Heated []time.Time
+	// Slow names for a shard the nodes that took too long to get ready for it (see Waits). One that is its next
+	// owner loses it to another, or to the owner where that one stays. Optional.
+	Slow map[shard.ID][]fleet.NodeID
 }
 
 // New is the table of a fleet that nobody serves yet.

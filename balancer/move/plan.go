@@ -9,8 +9,8 @@ import (
 // plan asks the placement where the shards should be and begins what moves that takes.
 func (s *stepper) plan() {
 	s.adopt()
-	if targets := s.targets(); len(targets) > 0 {
-		problem := s.problem(targets)
+	if len(s.targets) > 0 {
+		problem := s.problem()
 		if answer := placement.Solve(problem); answer.Changed() {
 			s.begin(problem, answer)
 		}
@@ -18,34 +18,40 @@ func (s *stepper) plan() {
 	s.cancel()
 }
 
-// targets are the nodes that may be given shards.
-func (s *stepper) targets() []placement.Member {
-	targets := make([]placement.Member, 0, len(s.in.Members))
+// choose lists the members that the rule allows, those that are heard apart from the stale ones.
+func (s *stepper) choose(rule func(*Member) bool) (fresh, stale []placement.Member) {
+	fresh = make([]placement.Member, 0, len(s.in.Members))
 	for i := range s.in.Members {
-		if m := &s.in.Members[i]; m.eligible() {
-			targets = append(targets, placement.Member{ID: m.ID, Weight: m.Weight})
+		m := &s.in.Members[i]
+		switch chosen := (placement.Member{ID: m.ID, Weight: m.Weight}); {
+		case !rule(m):
+		case m.Stale:
+			stale = append(stale, chosen)
+		default:
+			fresh = append(fresh, chosen)
 		}
 	}
-	return targets
+	return fresh, stale
 }
 
 // problem describes the table as it will be once the moves under way are done.
-func (s *stepper) problem(targets []placement.Member) placement.Problem {
+func (s *stepper) problem() placement.Problem {
 	rows := s.table.Rows
 	flags := make([]bool, 2*len(rows))
 	p := placement.Problem{
-		Owners: make([]fleet.NodeID, len(rows)), Loads: s.in.Loads, Members: targets,
-		Fixed: flags[:len(rows)], Absent: flags[len(rows):], Rested: s.rested(),
+		Owners: make([]fleet.NodeID, len(rows)), Loads: s.in.Loads, Members: s.targets,
+		Fixed: flags[:len(rows)], Absent: flags[len(rows):], Rested: s.rested(), Barred: s.in.Slow,
 	}
 	for i, row := range rows {
 		p.Owners[i] = row.Owner
 		if row.Next != "" {
 			p.Owners[i] = row.Next
 			p.Fixed[i] = true
+			p.Absent[i] = s.heard && s.members[row.Next].Stale // it is no target now, but waits for the shard
 			continue
 		}
-		_, known := s.members[row.Owner]
-		p.Absent[i] = row.Owner != "" && !known
+		owner, known := s.members[row.Owner]
+		p.Absent[i] = row.Owner != "" && !known || known && owner.alive() && owner.Stale
 	}
 	return p
 }
@@ -81,7 +87,7 @@ func (s *stepper) begin(p placement.Problem, answer placement.Solution) {
 		s.setRow(id, row.Owner, to)
 		if lost, had := s.lost[id]; had {
 			delete(s.lost, id)
-			s.note(id, Redirect, lost, to, ReasonNextLost)
+			s.note(id, Redirect, lost.next, to, lost.reason)
 			continue
 		}
 		s.note(id, Next, row.Owner, to, reasonOf(answer.Causes[i]))
@@ -97,15 +103,12 @@ func (s *stepper) assign(id shard.ID, row shard.Row, to fleet.NodeID) {
 // adopt gives orphans to nominated nodes where there is no better one: they serve until they drain, and a
 // client at a slow goodbye is better off than one at a dead address.
 func (s *stepper) adopt() {
-	var leaving []placement.Member
-	for i := range s.in.Members {
-		m := &s.in.Members[i]
-		if m.eligible() {
-			return
-		}
-		if m.alive() && m.State == fleet.Leaving {
-			leaving = append(leaving, placement.Member{ID: m.ID, Weight: m.Weight})
-		}
+	if s.heard {
+		return
+	}
+	leaving, stale := s.choose(func(m *Member) bool { return m.alive() && m.State == fleet.Leaving })
+	if len(leaving) == 0 && len(s.targets) == 0 {
+		leaving = stale
 	}
 	if len(leaving) == 0 {
 		return
@@ -128,7 +131,7 @@ func (s *stepper) adopt() {
 func (s *stepper) cancel() {
 	for i := range s.table.Rows {
 		if lost, had := s.lost[shard.ID(i)]; had {
-			s.note(shard.ID(i), Cancel, lost, "", ReasonNextLost)
+			s.note(shard.ID(i), Cancel, lost.next, "", lost.reason)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tidegate/tidegate/balancer/placement"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/shard"
 )
@@ -15,14 +16,28 @@ type stepper struct {
 	old     *shard.Table
 	table   *shard.Table
 	changes []Change
+	// targets may be given shards, and heard says that none of them is stale.
+	targets []placement.Member
+	heard   bool
 	// lost are the next owners that settle took from rows, by shard: plan names others or cancels.
-	lost map[shard.ID]fleet.NodeID
+	lost map[shard.ID]loss
+}
+
+// loss is a next owner that a move lost, and why.
+type loss struct {
+	next   fleet.NodeID
+	reason string
 }
 
 func newStepper(t *shard.Table, in Input) *stepper {
 	s := &stepper{in: in, members: make(map[fleet.NodeID]*Member, len(in.Members)), old: t, table: t}
 	for i := range in.Members {
 		s.members[in.Members[i].ID] = &in.Members[i]
+	}
+	fresh, stale := s.choose((*Member).eligible)
+	s.targets, s.heard = fresh, len(fresh) > 0
+	if !s.heard {
+		s.targets = stale
 	}
 	return s
 }
@@ -57,23 +72,39 @@ func (s *stepper) settle() {
 			continue
 		}
 		next, known := s.members[row.Next]
+		orphaned := s.orphaned(row.Owner)
 		switch {
-		case !known || !next.eligible() || row.Next == row.Owner:
-			s.dropNext(id, row)
-		case s.orphaned(row.Owner):
+		case !known || !next.eligible() || row.Next == row.Owner, orphaned && next.Stale && s.heard:
+			s.dropNext(id, row, ReasonNextLost)
+		case !next.ready(id) && s.overdue(id, row):
+			s.dropNext(id, row, ReasonSlow)
+		case orphaned:
 			s.flip(id, row, s.whyOrphaned(row.Owner))
-		case next.ready(id):
+		case next.ready(id) && !next.Stale: // what a silent node last said may be long over
 			s.flip(id, row, ReasonReady)
 		}
 	}
 }
 
-// dropNext ends a move whose next owner cannot take the shard. The owner stays; plan finds another next.
-func (s *stepper) dropNext(id shard.ID, row shard.Row) {
-	if s.lost == nil {
-		s.lost = map[shard.ID]fleet.NodeID{}
+// overdue tells whether a move has waited too long for its next owner and can end otherwise: the owner stays, or
+// another node takes over.
+func (s *stepper) overdue(id shard.ID, row shard.Row) bool {
+	slow := s.in.Slow[id]
+	if !slices.Contains(slow, row.Next) {
+		return false
 	}
-	s.lost[id] = row.Next
+	if owner, known := s.members[row.Owner]; known && owner.eligible() {
+		return true
+	}
+	return slices.ContainsFunc(s.targets, func(m placement.Member) bool { return !slices.Contains(slow, m.ID) })
+}
+
+// dropNext ends a move whose next owner cannot take the shard. The owner stays; plan finds another next.
+func (s *stepper) dropNext(id shard.ID, row shard.Row, reason string) {
+	if s.lost == nil {
+		s.lost = map[shard.ID]loss{}
+	}
+	s.lost[id] = loss{next: row.Next, reason: reason}
 	s.setRow(id, row.Owner, "")
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // Places of a shard that is on no member.
@@ -59,13 +60,14 @@ type board struct {
 	load   []float64 // the counted load of each shard
 	fixed  []bool
 	rested []bool
+	barred map[shard.ID][]fleet.NodeID
 	causes []Cause
 }
 
 func newBoard(p Problem) *board {
 	b := &board{
 		nodes: sortedNodes(p.Members), at: make([]int32, len(p.Owners)), load: make([]float64, len(p.Owners)),
-		fixed: p.Fixed, rested: p.Rested,
+		fixed: p.Fixed, rested: p.Rested, barred: p.Barred,
 	}
 	index := make(map[fleet.NodeID]int32, len(b.nodes))
 	for i := range b.nodes {

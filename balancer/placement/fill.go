@@ -101,5 +101,5 @@ func (b *board) whyFilled(taker int) Cause {
 
 // mayGive tells whether a shard may go to the taker: a newcomer gets also shards that rest.
 func (b *board) mayGive(s int32, taker *node) bool {
-	return b.mayMove(s) && (taker.empty || b.mayCool(s))
+	return b.mayMove(s) && !b.bars(s, taker) && (taker.empty || b.mayCool(s))
 }

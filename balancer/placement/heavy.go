@@ -98,13 +98,18 @@ func (b *board) home(s int32) *node {
 	if at := b.at[s]; at >= 0 && b.nodes[at].solo == nowhere && !b.cramped(s) {
 		return &b.nodes[at]
 	}
-	largest := b.roomiest().weight
 	var best *node
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		if n.solo == nowhere && n.weight == largest && (best == nil || n.score(s) > best.score(s)) {
+		if n.solo != nowhere || b.bars(s, n) {
+			continue
+		}
+		if best == nil || n.weight > best.weight || n.weight == best.weight && n.score(s) > best.score(s) {
 			best = n
 		}
+	}
+	if best == nil {
+		best = b.roomiest() // Every node is barred: one is kept all the same, for when that is over.
 	}
 	return best
 }
@@ -123,7 +128,7 @@ func (b *board) cramped(s int32) bool {
 	}
 	own := b.nodes[b.at[s]].weight
 	for i := range b.nodes {
-		if n := &b.nodes[i]; n.solo == nowhere && !taken[i] && own < smallHome*n.weight {
+		if n := &b.nodes[i]; n.solo == nowhere && !taken[i] && own < smallHome*n.weight && !b.bars(s, n) {
 			return true
 		}
 	}
@@ -138,12 +143,12 @@ func (b *board) clear() {
 			continue
 		}
 		for s, at := range b.at {
-			if at == int32(i) && int32(s) != n.solo && b.mayCool(int32(s)) {
+			if at == int32(i) && int32(s) != n.solo && b.mayLeave(int32(s)) {
 				b.lift(int32(s))
 				b.causes[s] = Heat
 			}
 		}
-		if s := n.solo; b.at[s] != int32(i) && (b.at[s] == nowhere || b.mayCool(s)) {
+		if s := n.solo; b.at[s] != int32(i) && !b.bars(s, n) && (b.at[s] == nowhere || b.mayCool(s)) {
 			b.put(s, i, b.whyPlaced(s))
 		}
 	}
@@ -152,6 +157,19 @@ func (b *board) clear() {
 // mayMove tells whether a shard can be moved at all, and mayCool whether for heat.
 func (b *board) mayMove(s int32) bool { return !flag(b.fixed, int(s)) }
 func (b *board) mayCool(s int32) bool { return b.mayMove(s) && !flag(b.rested, int(s)) }
+
+// mayLeave tells whether a shard may make room on its node: it can cool, and not all other nodes bar it.
+func (b *board) mayLeave(s int32) bool {
+	if !b.mayCool(s) || len(b.barred[shard.ID(s)]) == 0 {
+		return b.mayCool(s)
+	}
+	for i := range b.nodes {
+		if int32(i) != b.at[s] && !b.bars(s, &b.nodes[i]) {
+			return true
+		}
+	}
+	return false
+}
 
 // whyPlaced is the cause of giving an owner to a shard that was lifted, or had none.
 func (b *board) whyPlaced(s int32) Cause {

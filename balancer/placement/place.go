@@ -3,6 +3,8 @@ package placement
 import (
 	"cmp"
 	"slices"
+
+	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // place gives each shard without an owner the best node, the heaviest shard first.
@@ -43,7 +45,7 @@ func (b *board) highest(s int32, rule func(n *node) bool) int {
 	best, bestScore := nowhere, 0.0
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		if n.solo != nowhere || !rule(n) {
+		if n.solo != nowhere || !rule(n) || b.bars(s, n) {
 			continue
 		}
 		if score := n.score(s); best == nowhere || score > bestScore {
@@ -54,26 +56,45 @@ func (b *board) highest(s int32, rule func(n *node) bool) int {
 }
 
 // leastFull is the node that the shard fills the least, of those that have not reached their share; one
-// always exists while a shard is not placed. So no node exceeds its share by more than this one shard.
+// always exists while a shard is not placed, unless it bars the shard. So no node exceeds its share by more
+// than this one shard.
 func (b *board) leastFull(s int32) int {
-	best, bestFill, bestScore := nowhere, 0.0, 0.0
-	for _, below := range []bool{true, false} {
-		for i := range b.nodes {
-			n := &b.nodes[i]
-			if n.solo != nowhere || below && n.load >= n.share {
-				continue
-			}
-			fill := n.with(b.load[s])
-			if best != nowhere && fill > bestFill {
-				continue
-			}
-			if score := n.score(s); best == nowhere || fill < bestFill || score > bestScore {
-				best, bestFill, bestScore = i, fill, score
-			}
+	rules := []func(n *node) bool{
+		func(n *node) bool { return n.solo == nowhere && !b.bars(s, n) && n.load < n.share },
+		// For sums that rounding has left without a node below its share.
+		func(n *node) bool { return n.solo == nowhere && !b.bars(s, n) },
+		// Company for a heavy shard is better than a node that cannot serve, and that better than none.
+		func(n *node) bool { return !b.bars(s, n) },
+		func(n *node) bool { return n.solo == nowhere },
+	}
+	for _, rule := range rules {
+		if best := b.leastFilled(s, rule); best != nowhere {
+			return best
 		}
-		if best != nowhere {
-			break // The second round is for sums that rounding has left without a node below its share.
+	}
+	return nowhere
+}
+
+// leastFilled is the node that the shard fills the least, of those that follow the rule, or nowhere.
+func (b *board) leastFilled(s int32, rule func(n *node) bool) int {
+	best, bestFill, bestScore := nowhere, 0.0, 0.0
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		if !rule(n) {
+			continue
+		}
+		fill := n.with(b.load[s])
+		if best != nowhere && fill > bestFill {
+			continue
+		}
+		if score := n.score(s); best == nowhere || fill < bestFill || score > bestScore {
+			best, bestFill, bestScore = i, fill, score
 		}
 	}
 	return best
+}
+
+// bars tells whether the node is to be given the shard only when no other can take it.
+func (b *board) bars(s int32, n *node) bool {
+	return len(b.barred) > 0 && slices.Contains(b.barred[shard.ID(s)], n.id)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // The bounds, as multiples of a node's weighted share.
@@ -64,6 +65,8 @@ type Problem struct {
 	Rested []bool
 	// Absent shards are left out: they belong to a node of which nothing is known. Optional.
 	Absent []bool
+	// Barred members are given a shard only when every member is barred from it; what they hold stays. Optional.
+	Barred map[shard.ID][]fleet.NodeID
 }
 
 // Cause says why a shard was given to its owner.

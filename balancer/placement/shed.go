@@ -86,7 +86,11 @@ func (b *board) relieved(s int32, giver int) int {
 	}
 	best, bestFill := nowhere, takeGain*from.fill()
 	for i := range b.nodes {
-		if n := &b.nodes[i]; i != giver && n.solo == nowhere && n.load < n.share && n.with(load) <= bestFill {
+		n := &b.nodes[i]
+		if i == giver || n.solo != nowhere || b.bars(s, n) {
+			continue
+		}
+		if n.load < n.share && n.with(load) <= bestFill {
 			best, bestFill = i, n.with(load)
 		}
 	}

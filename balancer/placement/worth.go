@@ -25,11 +25,11 @@ func (b *board) crowded() bool {
 		if solo == nowhere {
 			continue
 		}
-		if b.at[solo] != int32(i) && b.mayCool(solo) {
+		if b.at[solo] != int32(i) && b.mayCool(solo) && !b.bars(solo, &b.nodes[i]) {
 			return true
 		}
 		for s, at := range b.at {
-			if at == int32(i) && int32(s) != solo && b.mayCool(int32(s)) {
+			if at == int32(i) && int32(s) != solo && b.mayLeave(int32(s)) {
 				return true
 			}
 		}
@@ -49,7 +49,7 @@ func (b *board) lacking() bool {
 
 func (b *board) canFill(taker *node) bool {
 	for s, at := range b.at {
-		if at < 0 || !b.mayMove(int32(s)) || taker.load > 0 && !b.mayCool(int32(s)) {
+		if at < 0 || !b.mayMove(int32(s)) || taker.load > 0 && !b.mayCool(int32(s)) || b.bars(int32(s), taker) {
 			continue
 		}
 		giver := &b.nodes[at]

@@ -20,12 +20,8 @@ import (
 	"github.com/tidegate/tidegate/internal/shard"
 )
 
-const (
-	// fleetsAtOnce is how many fleets one tick works on together.
-	fleetsAtOnce = 16
-	// feedPoll is how often tables and decisions are read besides the announcements of changes.
-	feedPoll = time.Second
-)
+// feedPoll is how often tables and decisions are read besides the announcements of changes.
+const feedPoll = time.Second
 
 // Balancer is one replica. Handler and Admin may be used before and while Run runs.
 type Balancer struct {
@@ -40,7 +36,7 @@ type Balancer struct {
 	wake   chan struct{} // a term has begun: tick now
 	ready  atomic.Bool
 
-	ticking sync.Mutex // held across a tick; guards what follows
+	ticking sync.Mutex // held while a tick begins; guards what follows
 	keepers map[fleet.ID]*keeper
 	outage  bool   // the fleets could not be read, so that it is logged once
 	strange string // what was last said about names that are no fleet's
@@ -84,11 +80,15 @@ func (b *Balancer) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// loop begins a tick each Interval whether or not the last one has ended: a slow fleet holds up nobody but itself. It
+// returns when all that it began has ended.
 func (b *Balancer) loop(ctx context.Context) {
 	ticker := time.NewTicker(b.Interval)
 	defer ticker.Stop()
+	var ticks sync.WaitGroup
+	defer ticks.Wait()
 	for {
-		b.Tick(ctx)
+		ticks.Go(b.begin(ctx))
 		select {
 		case <-ctx.Done():
 			return
@@ -98,25 +98,37 @@ func (b *Balancer) loop(ctx context.Context) {
 	}
 }
 
-// Tick reads every fleet once, and when this replica leads decides and moves. Run calls it each Interval; tests may
-// call it themselves.
+// Tick reads every fleet once, and when this replica leads decides and moves. A fleet whose last tick is still at work is
+// left out. Run does the same each Interval; tests may call it themselves, while Run does not run.
 func (b *Balancer) Tick(ctx context.Context) {
+	finish := b.begin(ctx)
+	finish()
+}
+
+// begin starts the tick of every fleet that is not at work. The caller must call finish, which waits for them.
+func (b *Balancer) begin(ctx context.Context) (finish func()) {
 	b.ticking.Lock()
 	defer b.ticking.Unlock()
 	in := b.office.Load()
 	b.metrics.lead(in != nil)
 	readable := b.discover(ctx)
-	var group errgroup.Group
-	group.SetLimit(fleetsAtOnce)
+	var began sync.WaitGroup
 	for _, k := range b.keepers {
-		group.Go(func() error {
+		if !k.busy.CompareAndSwap(false, true) {
+			continue
+		}
+		done := in.employ()
+		began.Go(func() {
+			defer done()
+			defer k.busy.Store(false)
 			k.tick(ctx, in, readable)
-			return nil
 		})
 	}
-	_ = group.Wait() // keepers return no errors: each logs its own
-	if readable {
-		b.ready.Store(true)
+	return func() {
+		began.Wait()
+		if readable {
+			b.ready.Store(true)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidegate/tidegate/balancer/decide"
 	"github.com/tidegate/tidegate/balancer/lead"
+	"github.com/tidegate/tidegate/balancer/move"
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fenced"
@@ -45,6 +46,7 @@ type helm struct {
 	table, unsaved *shard.Table
 	savedAt        time.Time
 	heated         []time.Time
+	waits          move.Waits
 }
 
 func newHelm(k *keeper, fence uint64) *helm {
@@ -55,15 +57,21 @@ func newHelm(k *keeper, fence uint64) *helm {
 	}
 }
 
-// govern decides and moves. A fenced write ends the term; after any other error the next tick tries again.
-func (k *keeper) govern(ctx context.Context, p policy.Policy, f load.Fleet) error {
+// govern decides and moves, and returns the model as the new decision makes it. A fenced write ends the term; after any
+// other error the next tick tries again.
+func (k *keeper) govern(ctx context.Context, p policy.Policy, f load.Fleet) (load.Fleet, error) {
 	h := k.helm
+	if f.Reachable {
+		if err := h.outrank(ctx, f); err != nil {
+			return f, err
+		}
+	}
 	if !h.restored {
 		if !f.Reachable {
-			return nil
+			return f, nil
 		}
-		if err := h.restore(ctx, f); err != nil {
-			return err
+		if err := h.restore(ctx, p, f.Now); err != nil {
+			return f, err
 		}
 		// What was restored may name other nodes and another count than f was made with.
 		k.ghosts = k.book.Expect(p, k.named())
@@ -71,17 +79,24 @@ func (k *keeper) govern(ctx context.Context, p policy.Policy, f load.Fleet) erro
 		k.measure(p, f)
 	}
 	h.decide(p, f)
+	f = k.book.Fleet(p, k.id, k.standing())
+	// Before it is stored: whoever hears of the decision may ask at once who leaves.
+	k.show(f)
 	if !f.Reachable {
-		return nil // hold: nothing can be stored, so nothing may change
+		return f, nil // hold: nothing can be stored, so nothing may change
 	}
 	if err := h.store(ctx, f.Now); err != nil {
-		return err
+		return f, err
 	}
-	return h.turn(ctx, p, f)
+	return f, h.turn(ctx, p, f)
 }
 
-// decide applies the policy and shows the result on this replica.
+// decide applies the policy. Where no decision stands, the first one waits until every living node had the time to speak:
+// who has not is no reason to scale in.
 func (h *helm) decide(p policy.Policy, f load.Fleet) {
+	if !h.state.Decided && h.k.book.Watched() <= p.StaleAfter() {
+		return
+	}
 	d, state := decide.Next(p, h.state, f)
 	d.Fence = h.fence
 	h.state, h.shown = state, d
@@ -134,11 +149,8 @@ func (h *helm) record(d decision.Decision) {
 
 // restore continues from what the last leader left: its table, its decision, its memory, each from Redis or, where
 // Redis has lost it, from what this replica heard before.
-func (h *helm) restore(ctx context.Context, f load.Fleet) error {
-	if err := h.outrank(ctx, f); err != nil {
-		return err
-	}
-	if err := h.restoreDecision(ctx); err != nil {
+func (h *helm) restore(ctx context.Context, p policy.Policy, now time.Time) error {
+	if err := h.restoreDecision(ctx, p, now); err != nil {
 		return err
 	}
 	if err := h.restoreTable(ctx); err != nil {
@@ -150,7 +162,8 @@ func (h *helm) restore(ctx context.Context, f load.Fleet) error {
 	return nil
 }
 
-// outrank ends a term whose token is below one that nodes act on: they would ignore all it writes.
+// outrank ends a term whose token is below one that nodes act on: they would ignore all it writes. They may say so at any
+// time: after Redis lost its data they tell of the last leader's token only with their next heartbeat.
 func (h *helm) outrank(ctx context.Context, f load.Fleet) error {
 	var used uint64
 	for i := range f.Nodes {
@@ -167,7 +180,7 @@ func (h *helm) outrank(ctx context.Context, f load.Fleet) error {
 	return fmt.Errorf("govern with fence %d: %w: nodes act on fence %d", h.fence, fenced.ErrFenced, used)
 }
 
-func (h *helm) restoreDecision(ctx context.Context) error {
+func (h *helm) restoreDecision(ctx context.Context, p policy.Policy, now time.Time) error {
 	stored, err := h.read(ctx, h.decisions)
 	if err != nil {
 		return err
@@ -186,8 +199,10 @@ func (h *helm) restoreDecision(ctx context.Context) error {
 			d = kept
 		}
 	}
-	h.state = h.remember(memory, d)
-	h.shown = h.state.Last
+	h.state = decide.Revive(p, h.remember(memory, d), now)
+	if h.state.Decided {
+		h.shown = h.state.Last
+	}
 	h.recorded = d.Sequence
 	return nil
 }

@@ -51,7 +51,9 @@ func (b *Balancer) serveReady(w http.ResponseWriter, _ *http.Request) {
 // Victims is the answer of keys.PathVictims.
 type Victims struct {
 	Fleet fleet.ID `json:"fleet"`
-	// Victims are the nodes that should leave, the first to go first: at most count, draining ones included.
+	// Victims are the nodes that should leave next, the first to go first, at most count: those that the newest decision
+	// nominates, then those with the least to lose. Nodes that drain have left already and are never among them, so that a
+	// caller counts only the nodes that it takes away anew.
 	Victims []fleet.NodeID `json:"victims"`
 	// TableVersion is that of the shard table that was seen with them.
 	TableVersion uint64 `json:"tableVersion"`
@@ -74,12 +76,23 @@ func (b *Balancer) serveVictims(w http.ResponseWriter, r *http.Request) {
 		}
 		count = parsed
 	}
-	order := victim.Order(seen.model.Nodes)
-	answer := Victims{Fleet: seen.model.ID, Victims: order[:min(count, len(order))]}
+	answer := Victims{Fleet: seen.model.ID, Victims: victim.Pick(b.nominated(seen), seen.model.Nodes, count)}
 	if seen.table != nil {
 		answer.TableVersion = seen.table.Version
 	}
 	b.write(w, http.StatusOK, answer)
+}
+
+// nominated are the victims of the newest decision. A replica that follows may have heard of one since it last looked at
+// the fleet.
+func (b *Balancer) nominated(seen *view) []fleet.NodeID {
+	d := seen.decision
+	heard, now, ok := b.decisions.Latest(seen.model.ID)
+	newer := heard.Fence > d.Fence || heard.Fence == d.Fence && heard.RefreshedAt.After(d.RefreshedAt)
+	if ok && newer && !heard.Expired(now) {
+		d = heard
+	}
+	return d.Victims
 }
 
 func (b *Balancer) serveDecision(w http.ResponseWriter, r *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/placement"
@@ -24,11 +25,12 @@ import (
 const loadEvery = time.Second
 
 // keeper looks after one fleet: it observes on every replica, and governs on the one that leads.
-// Only one tick at a time works on it.
+// Only one tick at a time works on it: the one that has set busy.
 type keeper struct {
 	b      *Balancer
 	id     fleet.ID
 	logger *slog.Logger
+	busy   atomic.Bool
 
 	book    roll.Book
 	weights map[fleet.NodeID]float64
@@ -64,7 +66,9 @@ func (k *keeper) tick(ctx context.Context, in *office, readable bool) {
 	if in != nil {
 		writeCtx, cancel := in.bind(ctx)
 		defer cancel()
-		k.note(in, k.govern(writeCtx, p, f))
+		var err error
+		f, err = k.govern(writeCtx, p, f)
+		k.note(in, err)
 		ctx = writeCtx
 	}
 	k.forget(ctx, in)
@@ -165,19 +169,16 @@ func (k *keeper) forget(ctx context.Context, in *office) {
 	left := k.book.Drop(func(id fleet.NodeID) bool { _, holds := holding[id]; return holds })
 	for _, id := range left {
 		k.logger.Info("a node is gone", slog.String(logkey.Node, string(id)))
-		if in == nil || in.ctx.Err() != nil {
-			continue // the leader's business
-		}
-		k.remove(ctx, id)
 	}
-}
-
-// remove takes a node's heartbeat out of Redis. One that stays behind is ignored here and found by the next leader.
-func (k *keeper) remove(ctx context.Context, id fleet.NodeID) {
+	if len(left) == 0 || in == nil || in.ctx.Err() != nil {
+		return // what Redis holds is the leader's business
+	}
+	// All in one call: a rack that died must not take a call's timeout for each of its nodes. Heartbeats that stay behind are
+	// ignored here and found by the next leader.
 	ctx, cancel := context.WithTimeout(ctx, k.b.Timeout)
 	defer cancel()
-	if err := beat.Forget(ctx, k.b.Redis, k.id, id); err != nil {
-		k.logger.Warn("the heartbeat of a node that is gone stays in Redis", slog.String(logkey.Node, string(id)), slog.Any(logkey.Err, err))
+	if err := beat.Forget(ctx, k.b.Redis, k.id, left...); err != nil {
+		k.logger.Warn("heartbeats of nodes that are gone stay in Redis", slog.Int(logkey.Count, len(left)), slog.Any(logkey.Err, err))
 	}
 }
 

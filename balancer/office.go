@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/tidegate/tidegate/balancer/lead"
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -15,6 +16,17 @@ type office struct {
 	ctx    context.Context
 	resign context.CancelFunc
 	fence  uint64
+	// work counts the ticks that work for this term.
+	work sync.WaitGroup
+}
+
+// employ counts one tick in and returns how to count it out. Without a term there is nothing to count.
+func (o *office) employ() (done func()) {
+	if o == nil {
+		return func() {}
+	}
+	o.work.Add(1)
+	return o.work.Done
 }
 
 // bind returns a context for a tick's writes: it ends with the tick's and with the term.
@@ -28,16 +40,18 @@ func (o *office) bind(ctx context.Context) (context.Context, context.CancelFunc)
 func (b *Balancer) lead(ctx context.Context, term lead.Term) {
 	ctx, resign := context.WithCancel(ctx)
 	defer resign()
-	b.office.Store(&office{ctx: ctx, resign: resign, fence: term.Fence})
+	in := &office{ctx: ctx, resign: resign, fence: term.Fence}
+	b.office.Store(in)
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 	<-ctx.Done()
 	b.office.Store(nil)
-	b.ticking.Lock()
-	defer b.ticking.Unlock()
+	b.ticking.Lock() // from here on no tick begins that has seen this term
 	b.metrics.lead(false)
+	b.ticking.Unlock()
+	in.work.Wait()
 }
 
 func decodeTable(id fleet.ID, body []byte) (*shard.Table, error) {

@@ -29,7 +29,7 @@ type Options struct {
 	PolicyFile string `name:"policy-file" env:"TIDEGATE_POLICY_FILE" type:"path" placeholder:"PATH" help:"JSON file with settings of the policy, for all fleets; default is the built-in policy."`
 	Shards     int    `name:"shards" env:"TIDEGATE_SHARDS" default:"1024" help:"Partitions of a fleet's inbox topic, the same as its nodes are given; 1 to 65536."`
 
-	Interval     time.Duration `name:"balancer-interval" env:"TIDEGATE_BALANCER_INTERVAL" default:"1s" help:"Time between two looks at the fleets, 50ms to 30s."`
+	Interval     time.Duration `name:"balancer-interval" env:"TIDEGATE_BALANCER_INTERVAL" default:"1s" help:"Time between two looks at the fleets, 50ms to 30s; at most half of the policy's heartbeatInterval times staleHeartbeats."`
 	ProbeTimeout time.Duration `name:"probe-timeout" env:"TIDEGATE_PROBE_TIMEOUT" default:"500ms" help:"Longest that a silent node may take to answer /healthz before it is dead, 50ms to 10s."`
 
 	Election       string        `name:"election" env:"TIDEGATE_ELECTION" default:"redis" enum:"redis,kubernetes" help:"What elects the leader: a lease in Redis, or a Lease object of the cluster this pod runs in."`
@@ -107,6 +107,19 @@ func (o Options) policy() (policy.Policy, error) {
 		return policy.Policy{}, fmt.Errorf("--policy-file %q: %w", o.PolicyFile, err)
 	}
 	return p, nil
+}
+
+// looks is how often a leader must look within the silence that counts: with fewer it could not tell a node that is silent
+// from one whose heartbeats it did not read.
+const looks = 2
+
+// fits refuses an interval with which no dead node would ever be found.
+func (o Options) fits(p policy.Policy) error {
+	if most := p.StaleAfter() / looks; o.Interval > most {
+		return fmt.Errorf("--balancer-interval is %s and the policy's heartbeatInterval %s times staleHeartbeats %d: dead nodes are only found with two looks in that time, give --balancer-interval at most %s or raise the policy's",
+			o.Interval, p.HeartbeatInterval, p.StaleHeartbeats, most)
+	}
+	return nil
 }
 
 // id is the replica's name.

@@ -44,29 +44,60 @@ func (p *prober) probe(ctx context.Context, adminURL string) error {
 	return nil
 }
 
-// judge probes every suspect of the book, all at once and within one timeout, and tells the book.
+// rounds bounds all probes of a fleet: together they take as many timeouts at most.
+const rounds = 3
+
+// judge probes every suspect of the book, each within the timeout, and tells the book. Who was not asked, or not for as long
+// as the timeout because time ran out for all, is not judged: the next tick asks again.
 func judge(ctx context.Context, book *roll.Book, p policy.Policy, timeout time.Duration, probe func(context.Context, string) error) {
 	suspects := book.Suspects(p)
 	if len(suspects) == 0 {
 		return
 	}
-	parent := ctx
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, rounds*timeout)
 	defer cancel()
-	answered := make([]bool, len(suspects))
+	verdicts := make([]verdict, len(suspects))
 	var group errgroup.Group
 	group.SetLimit(probesAtOnce)
 	for i, suspect := range suspects {
 		group.Go(func() error {
-			answered[i] = probe(ctx, suspect.AdminURL) == nil
+			verdicts[i] = ask(ctx, suspect.AdminURL, timeout, probe)
 			return nil
 		})
 	}
 	_ = group.Wait() // no probe returns an error: a failed one is an answer
-	if parent.Err() != nil {
-		return // this process stops: that the probes failed says nothing of the nodes
-	}
 	for i, suspect := range suspects {
-		book.Judge(p, suspect.Node, answered[i])
+		if verdicts[i] != unasked {
+			book.Judge(p, suspect.Node, verdicts[i] == alive)
+		}
+	}
+}
+
+// verdict is what a probe found out.
+type verdict int
+
+const (
+	// unasked says that the probe did not run or was cut short: that says nothing of the node.
+	unasked verdict = iota
+	alive
+	dead
+)
+
+// ask probes one node. A probe that fails when ctx has ended may have failed for that: because time ran out for all, or
+// because this process stops.
+func ask(ctx context.Context, adminURL string, timeout time.Duration, probe func(context.Context, string) error) verdict {
+	if ctx.Err() != nil {
+		return unasked
+	}
+	probeCtx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := probe(probeCtx, adminURL)
+	switch {
+	case err == nil:
+		return alive
+	case ctx.Err() != nil:
+		return unasked
+	default:
+		return dead
 	}
 }

@@ -81,6 +81,9 @@ func assemble(ctx context.Context, o Options, client redis.UniversalClient, logg
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := o.fits(rules); err != nil {
+		return nil, nil, err
+	}
 	verifier, err := o.Token.Verifier(ctx, time.Now, logger)
 	if err != nil {
 		return nil, nil, err

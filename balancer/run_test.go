@@ -23,6 +23,7 @@ import (
 
 	"github.com/tidegate/tidegate/balancer"
 	"github.com/tidegate/tidegate/balancer/lead"
+	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/beat"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fenced"
@@ -92,11 +93,18 @@ func TestWrongOptionNamesFieldValueAndFix(t *testing.T) {
 	}
 }
 
-func TestWrongPolicyFileNamesItself(t *testing.T) {
+// policyFile is a file with this policy.
+func policyFile(t *testing.T, body string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "policy.json")
-	if err := os.WriteFile(path, []byte(`{"margin": "lots"}`), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+func TestWrongPolicyFileNamesItself(t *testing.T) {
+	path := policyFile(t, `{"margin": "lots"}`)
 	for file, want := range map[string]string{path: "margin", "/no/such/file": "/no/such/file"} {
 		o, err := parse(t, "--dev", "--no-audit", "--policy-file="+file, "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0")
 		if err != nil {
@@ -105,6 +113,27 @@ func TestWrongPolicyFileNamesItself(t *testing.T) {
 		err = balancer.Run(t.Context(), o, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), "--policy-file") || !strings.Contains(err.Error(), want) {
 			t.Errorf("policy file %s: %v, want an error that names it and %q", file, err, want)
+		}
+	}
+}
+
+func TestIntervalThatWouldFindNoDeadNodeIsRefused(t *testing.T) {
+	for args, wants := range map[string][]string{
+		"--balancer-interval=2s": {"--balancer-interval", "2s", "heartbeatInterval 1s", "staleHeartbeats 3", "at most 1.5s"},
+		"--policy-file=" + policyFile(t, `{"heartbeatInterval": "100ms"}`): {"--balancer-interval", "1s", "heartbeatInterval 100ms", "at most 150ms"},
+	} {
+		o, err := parse(t, "--dev", "--no-audit", "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0", args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A process that starts all the same ends at once.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err = balancer.Run(ctx, o, slog.New(slog.DiscardHandler))
+		for _, want := range wants {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want an error that says %q: a silent node would never be found", args, err, want)
+			}
 		}
 	}
 }
@@ -194,7 +223,8 @@ func TestProcessServesDecidesAndStops(t *testing.T) {
 	}
 	defer cluster.Close()
 	o, err := parse(t, "--dev", "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0", "--balancer-interval=50ms",
-		"--redis-addr="+server.Addr(), "--kafka-broker="+cluster.ListenAddrs()[0], "--shards=16", "--balancer-id=one")
+		"--redis-addr="+server.Addr(), "--kafka-broker="+cluster.ListenAddrs()[0], "--shards=16", "--balancer-id=one",
+		"--policy-file="+policyFile(t, `{"heartbeatInterval": "200ms"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +233,7 @@ func TestProcessServesDecidesAndStops(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- balancer.Run(ctx, o, slog.New(slog.NewTextHandler(log, nil))) }()
 	client := connect(t, server)
-	speak(t, client, 1)
+	keepSpeaking(t, client)
 	eventually(t, "both servers listen", func() bool { return len(addresses(log)) == 2 })
 	public, admin := addresses(log)["clients"], addresses(log)["operators"]
 	eventually(t, "a client is resolved", func() bool {
@@ -260,27 +290,44 @@ func connect(t *testing.T, server *miniredis.Miniredis) redis.UniversalClient {
 	return client
 }
 
-// speak sends one heartbeat of the only node.
-func speak(t *testing.T, client redis.UniversalClient, sequence uint64) {
+// keepSpeaking sends heartbeats of the only node until the test ends.
+func keepSpeaking(t *testing.T, client redis.UniversalClient) {
 	t.Helper()
-	h := load.Heartbeat{
-		Version: load.Version, Fleet: chat, Node: "chat-0", Incarnation: 1, Sequence: sequence, State: fleet.Serving,
-		URL: "ws://chat-0", AdminURL: "http://127.0.0.1:1", Connections: 5,
-	}
-	if _, err := beat.Send(t.Context(), client, h); err != nil {
-		t.Fatal(err)
-	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		for sequence := uint64(1); ctx.Err() == nil; sequence++ {
+			h := load.Heartbeat{
+				Version: load.Version, Fleet: chat, Node: "chat-0", Incarnation: 1, Sequence: sequence, State: fleet.Serving,
+				URL: "ws://chat-0", AdminURL: "http://127.0.0.1:1", Connections: 5,
+			}
+			if _, err := beat.Send(ctx, client, h); err != nil && ctx.Err() == nil {
+				t.Errorf("heartbeat: %v", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-ticker.C:
+			}
+		}
+	}()
 }
 
 func TestReplicaTakesOverFromAKilledLeader(t *testing.T) {
 	server := miniredis.RunT(t)
 	const ttl = 400 * time.Millisecond
+	quick := policy.Default()
+	quick.HeartbeatInterval = 200 * time.Millisecond
 	start := func(id string) (stop func(), client redis.UniversalClient) {
 		client = connect(t, server)
 		logger := slog.New(slog.DiscardHandler)
 		b := balancer.New(balancer.Deps{
 			Redis: client, Elector: lead.NewRedis(client, id, ttl, logger), Verifier: token.NewDev(nil),
-			Shards: 16, Interval: 20 * time.Millisecond, Probe: func(context.Context, string) error { return nil }, Logger: logger,
+			Policies: func(fleet.ID) policy.Policy { return quick },
+			Shards:   16, Interval: 20 * time.Millisecond, Probe: func(context.Context, string) error { return nil }, Logger: logger,
 		})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
@@ -306,7 +353,7 @@ func TestReplicaTakesOverFromAKilledLeader(t *testing.T) {
 		})
 		return d
 	}
-	speak(t, watch, 1)
+	keepSpeaking(t, watch)
 	stopFirst, firstClient := start("first")
 	before := decided(0)
 	stopSecond, _ := start("second")

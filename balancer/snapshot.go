@@ -7,11 +7,17 @@ import (
 	"github.com/tidegate/tidegate/internal/shard"
 )
 
+// show lets the handlers answer from a model and from what stands with it.
+func (k *keeper) show(f load.Fleet) *view {
+	seen := &view{model: f, decision: k.decision(), table: k.table()}
+	k.b.views.Store(k.id, seen)
+	return seen
+}
+
 // publish makes what this tick saw visible to the handlers, the page and the metrics.
 func (k *keeper) publish(f load.Fleet) {
-	d := k.decision()
-	table := k.table()
-	k.b.views.Store(k.id, &view{model: f, decision: d, table: table})
+	seen := k.show(f)
+	d, table := seen.decision, seen.table
 	k.b.metrics.seen(f, d, table)
 	d.Fleet = k.id
 	snapshot := page.Snapshot{

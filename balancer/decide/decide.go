@@ -27,7 +27,7 @@ func Next(p policy.Policy, s State, f load.Fleet) (decision.Decision, State) {
 	if why, held := hold(p, f, r); held {
 		return holding(p, s, f, why), s
 	}
-	if s.decided() && now.Equal(s.Now) {
+	if s.Decided && now.Equal(s.Now) {
 		return handOut(s.Last), s
 	}
 	c := circumstances{p: p, now: now, backwards: now.Before(s.Now), memory: s.advance(p, now, r), r: r}
@@ -70,7 +70,7 @@ type verdict struct {
 // choose applies the rule that the policy names.
 func choose(c circumstances) verdict {
 	switch {
-	case !c.memory.decided():
+	case !c.memory.Decided:
 		return first(c)
 	case c.current() > c.p.MaxReplicas:
 		return shrink(c)
@@ -133,7 +133,7 @@ func (c circumstances) compose(id fleet.ID, v verdict) decision.Decision {
 		Inputs: c.r.in, Working: c.look.work,
 	}
 	d.Working.Want = v.want
-	if !c.memory.decided() || v.desired != last.Desired {
+	if !c.memory.Decided || v.desired != last.Desired {
 		d.Sequence++
 		d.At = c.now
 	}
@@ -143,7 +143,7 @@ func (c circumstances) compose(id fleet.ID, v verdict) decision.Decision {
 // reason prefers the urgency table's row: it says what hurts, where the count only says which way it goes.
 func (c circumstances) reason(v verdict) string {
 	switch {
-	case !c.memory.decided():
+	case !c.memory.Decided:
 		return decision.ReasonFirst
 	case c.urgency > decision.Balanced:
 		return c.cause

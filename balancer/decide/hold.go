@@ -34,7 +34,7 @@ func hold(p policy.Policy, f load.Fleet, r reading) (why, bool) {
 // an answer that has expired already, so that nobody acts on a guess.
 func holding(p policy.Policy, s State, f load.Fleet, w why) decision.Decision {
 	d := handOut(s.Last)
-	if !s.decided() {
+	if !s.Decided {
 		d = decision.Decision{
 			Fleet: f.ID, Desired: p.MinReplicas, ExpiresAt: expired(f.Now),
 			Policy: string(p.Kind), Mode: string(p.Mode),

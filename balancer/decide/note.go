@@ -27,7 +27,7 @@ func note(c circumstances, d decision.Decision) string {
 // move says which way the count goes.
 func move(c circumstances, d decision.Decision) string {
 	switch current := c.current(); {
-	case !c.memory.decided():
+	case !c.memory.Decided:
 		return fmt.Sprintf("First answer %d nodes", d.Desired)
 	case d.Desired > current:
 		return fmt.Sprintf("From %d out to %d nodes", current, d.Desired)
@@ -49,7 +49,7 @@ func ground(c circumstances, d decision.Decision) string {
 	if d.Urgency > decision.Balanced {
 		text += fmt.Sprintf(", urgency %d (%s)", d.Urgency, c.cause)
 	}
-	if c.memory.decided() && d.Desired < c.current() {
+	if c.memory.Decided && d.Desired < c.current() {
 		text += fmt.Sprintf(", and never more than %.1f in the last %s", largest(c.memory.Needs, c.p, c.now, c.look.need), c.p.ScaleInDelay)
 	}
 	return text

@@ -39,7 +39,7 @@ func live(t *rapid.T, judge func(p policy.Policy, before decide.State, f load.Fl
 	}
 }
 
-func decided(s decide.State) bool { return s.Last.Sequence > 0 }
+func decided(s decide.State) bool { return s.Decided }
 
 // broken says that the test's world made the node send nonsense.
 func broken(n load.Node) bool { return math.IsNaN(n.CPU) }

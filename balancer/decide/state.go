@@ -17,6 +17,8 @@ type State struct {
 	Now time.Time `json:"now"`
 	// Watched is when the unbroken run of models began that reaches to Now.
 	Watched time.Time `json:"watched"`
+	// Decided says that Last stands. Without it Last is at most the fleet and the sequence that the next decision continues.
+	Decided bool `json:"decided,omitempty"`
 	// Last is the newest decision that was made on trusted data.
 	Last decision.Decision `json:"last,omitzero"`
 	// LastOut and LastIn are when Desired last rose and last fell; zero when it never did.
@@ -44,10 +46,17 @@ type Snapshot struct {
 
 // Resume is the memory of a leader that knows only the decision that stands: its count is kept and its sequence continued,
 // and nothing leaves before a whole scale-in delay was watched anew.
-func Resume(d decision.Decision) State { return State{Last: handOut(d)} }
+func Resume(d decision.Decision) State { return State{Decided: true, Last: handOut(d)} }
 
-// decided says that there is a decision to hold on to.
-func (s State) decided() bool { return s.Last.Sequence > 0 }
+// Revive is the memory that a leader takes over at now, the server's time. A decision that ran out longer ago than the
+// scale-in delay is no answer any more: the fleet has long been in the hands of KEDA's fallback, so it is decided on anew,
+// and only the sequence goes on, which readers rely on never to go back.
+func Revive(p policy.Policy, s State, now time.Time) State {
+	if !s.Decided || now.Sub(s.Last.ExpiresAt) <= p.ScaleInDelay {
+		return s
+	}
+	return State{Last: decision.Decision{Fleet: s.Last.Fleet, Sequence: s.Last.Sequence}}
+}
 
 // mostStreak bounds a count that no step reads so far: the largest step is long reached.
 const mostStreak = 1 << 20
@@ -74,7 +83,7 @@ func (s State) advance(p policy.Policy, now time.Time, r reading) State {
 // remember keeps what the next decision needs of this one.
 func (s State) remember(p policy.Policy, c circumstances, d decision.Decision) State {
 	before := s.Last.Desired
-	if !s.decided() {
+	if !s.Decided {
 		before = c.r.alive + c.r.pending
 	}
 	switch {
@@ -87,7 +96,7 @@ func (s State) remember(p policy.Policy, c circumstances, d decision.Decision) S
 		s.LastIn = c.now
 	}
 	s.Needs = addNeed(s.Needs, p, c.now, c.look.need)
-	s.Last = d
+	s.Decided, s.Last = true, d
 	return s
 }
 
@@ -140,11 +149,22 @@ func DecodeState(body []byte) (State, error) {
 	return s, nil
 }
 
+func (s State) validateLast() error {
+	switch {
+	case s.Decided && s.Last.Sequence == 0:
+		return errors.New("last stands but has no sequence")
+	case s.Decided:
+		return s.Last.Validate()
+	case s.Last.Desired != 0 || len(s.Last.Victims) > 0 || !s.Last.ExpiresAt.IsZero():
+		return errors.New("last holds an answer that does not stand")
+	default:
+		return nil
+	}
+}
+
 func (s State) validate() error {
-	if s.decided() {
-		if err := s.Last.Validate(); err != nil {
-			return err
-		}
+	if err := s.validateLast(); err != nil {
+		return err
 	}
 	for name, t := range map[string]time.Time{"watched": s.Watched, "lastOut": s.LastOut, "lastIn": s.LastIn} {
 		if t.After(s.Now) {

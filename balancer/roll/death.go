@@ -55,6 +55,9 @@ func (b *Book) Drop(holds func(fleet.NodeID) bool) []fleet.NodeID {
 		if e.over() && !holds(id) {
 			left = append(left, id)
 			b.dropped[id] = e.beat.At
+			if !e.served {
+				b.unborn[id] = attempt{since: e.since, left: b.now}
+			}
 			delete(b.nodes, id)
 		}
 	}

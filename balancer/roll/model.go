@@ -19,7 +19,7 @@ type Standing struct {
 // Fleet is the load model at the newest reading.
 func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
 	f := load.Fleet{ID: id, Now: b.now, Reachable: b.readable, Nodes: make([]load.Node, 0, len(b.nodes))}
-	here := 0
+	here, served := 0, 0
 	for node, e := range b.nodes {
 		n := load.Node{
 			Heartbeat: e.beat, State: e.beat.State,
@@ -31,6 +31,9 @@ func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
 		// A draining node is on its way out: who asked for so many replicas did not mean this one.
 		if n.State != fleet.Draining && n.State != fleet.Gone {
 			here++
+			if e.served {
+				served++
+			}
 		}
 		f.Nodes = append(f.Nodes, n)
 	}
@@ -41,11 +44,12 @@ func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
 			State:     fleet.Starting, Age: b.now.Sub(since), Stale: true, Since: since,
 		})
 		here++
+		served++ // for all that is known
 	}
 	slices.SortFunc(f.Nodes, func(x, y load.Node) int { return strings.Compare(string(x.Node), string(y.Node)) })
-	b.await(max(0, s.Desired-here))
-	f.Pending = len(b.pending)
-	for _, since := range b.pending {
+	b.await(max(0, s.Desired-served))
+	f.Pending = min(max(0, s.Desired-here), len(b.pending))
+	for _, since := range b.pending[len(b.pending)-f.Pending:] {
 		if b.now.Sub(since) > p.StartTimeout {
 			f.Stuck++
 		}
@@ -53,14 +57,15 @@ func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
 	return f
 }
 
-// await remembers since when replicas are missing. Who arrives counts as the one that was asked for first.
-func (b *Book) await(missing int) {
-	if n := len(b.pending); missing < n {
-		b.pending = slices.Delete(b.pending, 0, n-missing)
+// await remembers since when replicas do not serve. Who serves counts as the one that was asked for first; to arrive is not
+// enough, or a replica that dies before it serves would be asked for anew, again and again, and never be late.
+func (b *Book) await(unserved int) {
+	if n := len(b.pending); unserved < n {
+		b.pending = slices.Delete(b.pending, 0, n-unserved)
 		return
 	}
 	// Bounded, since a desired count comes from outside.
-	for len(b.pending) < min(missing, maxPending) {
+	for len(b.pending) < min(unserved, maxPending) {
 		b.pending = append(b.pending, b.now)
 	}
 }

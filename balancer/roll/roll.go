@@ -24,16 +24,24 @@ type Book struct {
 	dropped map[fleet.NodeID]time.Time
 	// unheard holds since when each node that the table names has been missing here.
 	unheard map[fleet.NodeID]time.Time
-	// pending holds since when each replica that was asked for has been missing, the oldest first.
+	// pending holds since when each replica that was asked for does not serve, the oldest first. Those that are here and
+	// start have the first of them.
 	pending []time.Time
+	// unborn remembers the nodes that were dropped before they served: one that comes back under its name is still starting.
+	unborn map[fleet.NodeID]attempt
 }
 
 // entry is one node's newest heartbeat.
 type entry struct {
-	beat  load.Heartbeat
-	since time.Time
-	dead  bool
+	beat load.Heartbeat
+	// since is when it began to start: its life's beginning, or an earlier one's when that never got to serve.
+	since  time.Time
+	served bool
+	dead   bool
 }
+
+// attempt is a start that failed: since when it was tried, and when it was given up.
+type attempt struct{ since, left time.Time }
 
 // Missed says that Redis could not be read: from here on nobody is missed until it was readable for long enough again.
 func (b *Book) Missed() { b.readable = false }
@@ -50,7 +58,7 @@ func (b *Book) Watched() time.Duration {
 // sent before, of an earlier life of its node) is left out and named in bad; what was known of its node stays.
 func (b *Book) Read(p policy.Policy, now time.Time, beats []load.Heartbeat) (bad []error) {
 	if b.nodes == nil {
-		b.nodes, b.dropped = map[fleet.NodeID]*entry{}, map[fleet.NodeID]time.Time{}
+		b.nodes, b.dropped, b.unborn = map[fleet.NodeID]*entry{}, map[fleet.NodeID]time.Time{}, map[fleet.NodeID]attempt{}
 	}
 	b.turn(p, now)
 	stored := make(map[fleet.NodeID]struct{}, len(beats))
@@ -63,6 +71,11 @@ func (b *Book) Read(p policy.Policy, now time.Time, beats []load.Heartbeat) (bad
 	for id := range b.dropped {
 		if _, still := stored[id]; !still {
 			delete(b.dropped, id)
+		}
+	}
+	for id, a := range b.unborn {
+		if now.Sub(a.left) > p.StartTimeout {
+			delete(b.unborn, id)
 		}
 	}
 	return bad
@@ -94,6 +107,9 @@ func (b *Book) rewind(now time.Time) {
 	for i, at := range b.pending {
 		b.pending[i] = earlier(at, now)
 	}
+	for id, a := range b.unborn {
+		b.unborn[id] = attempt{since: earlier(a.since, now), left: earlier(a.left, now)}
+	}
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -117,10 +133,20 @@ func (b *Book) take(p policy.Policy, beat load.Heartbeat) error {
 	}
 	known, ok := b.nodes[beat.Node]
 	if !ok {
-		b.nodes[beat.Node] = &entry{beat: beat, since: beat.At.Add(-beat.Uptime)}
+		first := born(beat)
+		if a, again := b.unborn[beat.Node]; again {
+			first.since = earlier(first.since, a.since)
+			delete(b.unborn, beat.Node)
+		}
+		b.nodes[beat.Node] = first
 		return nil
 	}
 	return b.renew(p, known, beat)
+}
+
+// born is a node at the first heartbeat of a life.
+func born(beat load.Heartbeat) *entry {
+	return &entry{beat: beat, since: beat.At.Add(-beat.Uptime), served: beat.State == fleet.Serving}
 }
 
 // renew compares a heartbeat with the one before.
@@ -129,13 +155,19 @@ func (b *Book) renew(p policy.Policy, known *entry, beat load.Heartbeat) error {
 	switch {
 	case beat.Incarnation == last.Incarnation && beat.Sequence > last.Sequence:
 		known.beat, known.dead = beat, false
+		known.served = known.served || beat.State == fleet.Serving
 	case beat.Incarnation == last.Incarnation && beat.Sequence == last.Sequence && !beat.At.After(last.At):
 		// Still the one that is known.
 	case beat.Incarnation == last.Incarnation:
 		return fmt.Errorf("heartbeat %d of %s was sent before: it already sent %d", beat.Sequence, beat.Node, last.Sequence)
 	case beat.Incarnation > last.Incarnation, b.late(p, known):
 		// A later life, or one whose clock was set back while nobody else uses the name.
-		*known = entry{beat: beat, since: beat.At.Add(-beat.Uptime)}
+		next := born(beat)
+		if !known.served {
+			// A crash loop is one long start, however often it begins.
+			next.since = earlier(next.since, known.since)
+		}
+		*known = *next
 	default:
 		return fmt.Errorf("heartbeat of %s is of life %d: life %d of that node is newer", beat.Node, beat.Incarnation, last.Incarnation)
 	}

@@ -28,6 +28,26 @@ func Order(nodes []load.Node) []fleet.NodeID {
 	return out
 }
 
+// Pick answers who leaves when count nodes go: those nominated first, in their order, because their shards already warm up
+// elsewhere; then as Order says. Who drains or is gone has left already and is passed over, so that a cut that meets a drain
+// does not run out of names. It returns fewer than count when there are not as many.
+func Pick(nominated []fleet.NodeID, nodes []load.Node, count int) []fleet.NodeID {
+	free := make(map[fleet.NodeID]bool, len(nodes))
+	for i := range nodes {
+		free[nodes[i].Node] = nodes[i].State != fleet.Draining && nodes[i].State != fleet.Gone
+	}
+	picked := make([]fleet.NodeID, 0, min(max(0, count), len(nodes)))
+	for _, ids := range [][]fleet.NodeID{nominated, Order(nodes)} {
+		for _, id := range ids {
+			if len(picked) < count && free[id] {
+				free[id] = false
+				picked = append(picked, id)
+			}
+		}
+	}
+	return picked
+}
+
 // compare is a total order on distinct nodes, so that every replica names the same victims.
 func compare(a, b *load.Node) int {
 	return cmp.Or(

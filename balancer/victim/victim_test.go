@@ -90,3 +90,32 @@ func TestEveryReplicaNamesTheSameVictims(t *testing.T) {
 		}
 	})
 }
+
+func TestWhoIsPicked(t *testing.T) {
+	t.Parallel()
+	nodes := []load.Node{
+		node("idle", fleet.Serving, 0, 0, 0), node("busy", fleet.Serving, 90, 0, 0), node("named", fleet.Leaving, 50, 0, 0),
+		node("draining", fleet.Draining, 5, 0, 0), node("gone", fleet.Gone, 0, 0, 0), node("fresh", fleet.Starting, 0, 0, 0),
+	}
+	cases := map[string]struct {
+		nominated []fleet.NodeID
+		count     int
+		want      []fleet.NodeID
+	}{
+		"the nominated one though others have less to lose":  {[]fleet.NodeID{"busy"}, 1, []fleet.NodeID{"busy"}},
+		"after the nominated ones the usual order":           {[]fleet.NodeID{"busy"}, 3, []fleet.NodeID{"busy", "fresh", "named"}},
+		"a nominated node that drains has left already":      {[]fleet.NodeID{"draining", "named"}, 1, []fleet.NodeID{"named"}},
+		"a nominated node that nobody knows is gone":         {[]fleet.NodeID{"unknown", "gone"}, 1, []fleet.NodeID{"fresh"}},
+		"one that was nominated twice leaves once":           {[]fleet.NodeID{"idle", "idle"}, 2, []fleet.NodeID{"idle", "fresh"}},
+		"no more than there are, and none of those who left": {nil, 99, []fleet.NodeID{"fresh", "named", "idle", "busy"}},
+		"nobody": {[]fleet.NodeID{"idle"}, 0, []fleet.NodeID{}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, victim.Pick(c.nominated, nodes, c.count)); diff != "" {
+				t.Fatalf("the wrong node would leave (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -93,10 +93,17 @@ func decode(id fleet.ID, field, value string) (load.Heartbeat, error) {
 	return beat, nil
 }
 
-// Forget removes the heartbeat of a node that is gone.
-func Forget(ctx context.Context, client redis.UniversalClient, id fleet.ID, node fleet.NodeID) error {
-	if err := client.HDel(ctx, keys.Nodes(id), string(node)).Err(); err != nil {
-		return fmt.Errorf("forget node %s of %s: %w", node, id, err)
+// Forget removes the heartbeats of nodes that are gone, all in one call. Without nodes it does nothing.
+func Forget(ctx context.Context, client redis.UniversalClient, id fleet.ID, nodes ...fleet.NodeID) error {
+	if len(nodes) == 0 {
+		return nil
+	}
+	names := make([]string, len(nodes))
+	for i, node := range nodes {
+		names[i] = string(node)
+	}
+	if err := client.HDel(ctx, keys.Nodes(id), names...).Err(); err != nil {
+		return fmt.Errorf("forget nodes %s of %s: %w", strings.Join(names, ", "), id, err)
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func TestSlowFleetHoldsUpNobodyElse(t *testing.T) {
 		t.Error("the term ended while a tick still works for it: it could write after the next leader")
 	case <-ended:
 		t.Error("the loop ended while a tick still runs")
-	default:
+	case <-time.After(50 * time.Millisecond):
 	}
 	release()
 	<-left

@@ -82,12 +82,15 @@ func TestWhoHearsOfADecisionCanAskAtOnceWhoLeaves(t *testing.T) {
 	w.policy.ScaleInDelay, w.policy.ScaleInStep = 8*time.Second, 3*time.Second
 	var leader *replica
 	var answers []string
+	var shown *view
 	// The scaler pushes a decision as soon as it is stored, and the webhook asks within the same millisecond.
 	leader = w.replica(func(d *Deps) {
 		d.Redis.AddHook(spy(func(cmd redis.Cmder) {
 			if writes(cmd, keys.Decision(chat)) {
 				_, body := get(t, leader.Admin(), keys.PathVictims+"?fleet=shop/chat&count=1")
 				answers = append(answers, body)
+				seen, _ := leader.views.Load(chat)
+				shown = seen.(*view)
 			}
 		}))
 	})
@@ -111,6 +114,11 @@ func TestWhoHearsOfADecisionCanAskAtOnceWhoLeaves(t *testing.T) {
 			continue
 		}
 		nominated++
+		for _, n := range shown.model.Nodes {
+			if n.Node == d.Victims[0] && n.State != fleet.Leaving {
+				t.Fatalf("%s is shown as %s while its nomination is stored", n.Node, n.State)
+			}
+		}
 		if want := `"victims":["` + string(d.Victims[0]) + `"]`; !strings.Contains(answers[len(answers)-1], want) {
 			t.Fatalf("while the decision is stored the answer is %s, want %s: the pod that leaves would not be the one that was prepared", answers[len(answers)-1], want)
 		}

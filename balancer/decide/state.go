@@ -55,7 +55,7 @@ func Revive(p policy.Policy, s State, now time.Time) State {
 	if !s.Decided || now.Sub(s.Last.ExpiresAt) <= p.ScaleInDelay {
 		return s
 	}
-	return State{Last: decision.Decision{Fleet: s.Last.Fleet, Sequence: s.Last.Sequence}}
+	return State{Last: unanswered(s.Last)}
 }
 
 // mostStreak bounds a count that no step reads so far: the largest step is long reached.
@@ -146,7 +146,19 @@ func DecodeState(body []byte) (State, error) {
 	if err := s.validate(); err != nil {
 		return State{}, fmt.Errorf("decision memory: %w", err)
 	}
+	if !s.Decided {
+		// Of an answer that does not stand only its place in the sequence counts.
+		s.Last = unanswered(s.Last)
+	}
 	return s, nil
+}
+
+// unanswered is what stays of a decision that is no answer any more: the sequence must never go back.
+func unanswered(d decision.Decision) decision.Decision {
+	if d.Sequence == 0 {
+		return decision.Decision{}
+	}
+	return decision.Decision{Fleet: d.Fleet, Sequence: d.Sequence}
 }
 
 func (s State) validateLast() error {
@@ -157,6 +169,8 @@ func (s State) validateLast() error {
 		return s.Last.Validate()
 	case s.Last.Desired != 0 || len(s.Last.Victims) > 0 || !s.Last.ExpiresAt.IsZero():
 		return errors.New("last holds an answer that does not stand")
+	case s.Last.Sequence > 0:
+		return s.Last.Fleet.Validate()
 	default:
 		return nil
 	}

@@ -3,14 +3,13 @@ package metric
 
 // Labels.
 const (
-	LabelFleet   = "fleet"
-	LabelNode    = "node"
-	LabelReason  = "reason"
-	LabelUrgency = "urgency"
-	LabelCode    = "code"
-	LabelMethod  = "method"
-	LabelState   = "state"
-	LabelResult  = "result"
+	LabelFleet  = "fleet"
+	LabelNode   = "node"
+	LabelReason = "reason"
+	LabelCode   = "code"
+	LabelMethod = "method"
+	LabelState  = "state"
+	LabelResult = "result"
 )
 
 // Metrics of the socket node.

@@ -54,7 +54,7 @@ func unescape(c byte) byte {
 	}
 }
 
-// unicodeEscape reads \uXXXX, or a whole surrogate pair of two, at the start of text; its size is 0 for half a pair.
+// unicodeEscape reads \u with its four hex digits, or a whole surrogate pair of two, at the start of text; its size is 0 for half a pair.
 func unicodeEscape(text []byte) (rune, int) {
 	r := hex4(text[2:6])
 	if !utf16.IsSurrogate(r) {

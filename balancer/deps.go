@@ -39,6 +39,9 @@ type Deps struct {
 	Probe func(ctx context.Context, adminURL string) error
 	// Source is where loads come from (default: heartbeats in Redis).
 	Source load.Source
+	// Facts is what Kubernetes says of the fleets, and Events tells its users (default: nothing and nobody).
+	Facts  Facts
+	Events Events
 	// Registry takes the metrics and serves them on the admin port (default: a new one).
 	Registry *prometheus.Registry
 	// Shards is the size of the table of a fleet that has none yet: the partitions of its inbox topic (default 1024).
@@ -47,6 +50,8 @@ type Deps struct {
 	Interval time.Duration
 	// Timeout bounds each Redis call (default 1s) and ProbeTimeout each probe (default 500ms).
 	Timeout, ProbeTimeout time.Duration
+	// Profile serves pprof on the admin port.
+	Profile bool
 	// History is how many points the status page keeps of each fleet as they came (default 900).
 	History int
 	// Logger is told which component speaks by the caller.
@@ -77,6 +82,12 @@ func (d Deps) withDefaults() Deps {
 	}
 	if d.Source == nil {
 		d.Source = heartbeats{client: d.Redis}
+	}
+	if d.Facts == nil {
+		d.Facts = nothing{}
+	}
+	if d.Events == nil {
+		d.Events = nothing{}
 	}
 	if d.Registry == nil {
 		d.Registry = prometheus.NewRegistry()

@@ -38,6 +38,8 @@ type helm struct {
 	writtenAt time.Time
 	// recorded is the newest sequence that was logged and sent to the audit.
 	recorded uint64
+	// said is what users were last told, by the reason of its event.
+	said map[string]string
 	// version counts the writes of decision and state.
 	version uint64
 
@@ -52,7 +54,7 @@ type helm struct {
 func newHelm(k *keeper, fence uint64) *helm {
 	cell := func(key string) fenced.Cell { return fenced.NewCell(k.b.Redis, key, k.b.Timeout) }
 	return &helm{
-		k: k, fence: fence,
+		k: k, fence: fence, said: map[string]string{},
 		decisions: cell(keys.Decision(k.id)), states: cell(keys.State(k.id)), tables: cell(keys.Table(k.id)),
 	}
 }
@@ -88,12 +90,17 @@ func (k *keeper) govern(ctx context.Context, p policy.Policy, f load.Fleet) (loa
 	if err := h.store(ctx, f.Now); err != nil {
 		return f, err
 	}
+	h.announce(f)
 	return f, h.turn(ctx, p, f)
 }
 
 // decide applies the policy. Where no decision stands, the first one waits until every living node had the time to speak:
-// who has not is no reason to scale in.
+// who has not is no reason to scale in. None is made while the fleet's limits are not known: those of all fleets could be
+// narrower, and cut it.
 func (h *helm) decide(p policy.Policy, f load.Fleet) {
+	if !h.k.b.Facts.Ready(h.k.id) {
+		return
+	}
 	if !h.state.Decided && h.k.book.Watched() <= p.StaleAfter() {
 		return
 	}
@@ -132,7 +139,7 @@ func (h *helm) store(ctx context.Context, now time.Time) error {
 
 // differs reports whether readers of one decision should be told of the other; a newer expiry alone can wait.
 func differs(a, b decision.Decision) bool {
-	return a.Sequence != b.Sequence || a.Desired != b.Desired || a.Urgency != b.Urgency || a.Reason != b.Reason ||
+	return a.Sequence != b.Sequence || a.Desired != b.Desired || a.Answer != b.Answer || a.Urgency != b.Urgency || a.Reason != b.Reason ||
 		a.LimitedBy != b.LimitedBy || a.Policy != b.Policy || a.Mode != b.Mode || !slices.Equal(a.Victims, b.Victims)
 }
 
@@ -144,6 +151,7 @@ func (h *helm) record(d decision.Decision) {
 	h.recorded = d.Sequence
 	h.k.b.metrics.recorded(d)
 	h.k.b.Audit.Record(d)
+	h.k.b.Events.Tell(h.k.id, false, eventDecided, fmt.Sprintf("%s [%s]", d.Note, d.Reason))
 	h.k.logger.Info("a new decision", slog.Any(logkey.Decision, d))
 }
 

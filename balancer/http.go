@@ -35,6 +35,9 @@ func (b *Balancer) Admin() http.Handler {
 	mux.HandleFunc("GET "+keys.PathVictims, b.serveVictims)
 	mux.HandleFunc("GET "+keys.PathDecision, b.serveDecision)
 	mux.Handle("GET "+keys.PathMetrics, promhttp.HandlerFor(b.Registry, promhttp.HandlerOpts{}))
+	if b.Profile {
+		serveProfiles(mux)
+	}
 	return mux
 }
 

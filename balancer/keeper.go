@@ -76,24 +76,31 @@ func (k *keeper) tick(ctx context.Context, in *office, readable bool) {
 	k.b.metrics.stepSeconds.Observe(time.Since(began).Seconds())
 }
 
-// observe reads the heartbeats and finds out who died.
+// observe reads the heartbeats, hears what Kubernetes says of them, and finds out who died.
 func (k *keeper) observe(ctx context.Context, p policy.Policy, readable bool) {
-	if !readable {
+	heard := readable && k.listen(ctx, p)
+	if !heard {
 		k.book.Missed()
-		return
 	}
-	readCtx, cancel := context.WithTimeout(ctx, k.b.Timeout)
+	k.book.See(p, k.b.Facts.Of(k.id))
+	if heard {
+		judge(ctx, &k.book, p, k.b.ProbeTimeout, k.b.Probe)
+	}
+}
+
+// listen reads the heartbeats and tells whether that succeeded.
+func (k *keeper) listen(ctx context.Context, p policy.Policy) bool {
+	ctx, cancel := context.WithTimeout(ctx, k.b.Timeout)
 	defer cancel()
-	beats, now, bad, err := k.b.Source.Heartbeats(readCtx, k.id)
+	beats, now, bad, err := k.b.Source.Heartbeats(ctx, k.id)
 	if err != nil {
-		k.book.Missed()
 		k.complain([]error{err})
-		return
+		return false
 	}
 	bad = append(bad, k.book.Read(p, now, beats)...)
 	k.b.metrics.badBeats.WithLabelValues(k.id.String()).Add(float64(len(bad)))
 	k.complain(bad)
-	judge(ctx, &k.book, p, k.b.ProbeTimeout, k.b.Probe)
+	return true
 }
 
 // complain names bad heartbeats once, not at every tick.

@@ -32,7 +32,13 @@ type Options struct {
 	Interval     time.Duration `name:"balancer-interval" env:"TIDEGATE_BALANCER_INTERVAL" default:"1s" help:"Time between two looks at the fleets, 50ms to 30s; at most half of the policy's heartbeatInterval times staleHeartbeats."`
 	ProbeTimeout time.Duration `name:"probe-timeout" env:"TIDEGATE_PROBE_TIMEOUT" default:"500ms" help:"Longest that a silent node may take to answer /healthz before it is dead, 50ms to 10s."`
 
-	Election       string        `name:"election" env:"TIDEGATE_ELECTION" default:"redis" enum:"redis,kubernetes" help:"What elects the leader: a lease in Redis, or a Lease object of the cluster this pod runs in."`
+	Pprof bool `name:"pprof" env:"TIDEGATE_PPROF" help:"Serve profiles under /debug/pprof on the admin port."`
+
+	Kubernetes      bool     `name:"kubernetes" env:"TIDEGATE_KUBERNETES" help:"Take policies from ScaledObjects, and watch Deployments, pods and HPAs."`
+	FleetNamespaces []string `name:"fleet-namespaces" env:"TIDEGATE_FLEET_NAMESPACES,POD_NAMESPACE" placeholder:"NAME,..." help:"Namespaces whose fleets are watched, with --kubernetes; * is all. Default is the pod's own."`
+	Kubeconfig      string   `name:"kubeconfig" env:"TIDEGATE_KUBECONFIG" type:"path" placeholder:"PATH" help:"How to reach the API server from outside a cluster; default is the pod's service account."`
+
+	Election       string        `name:"election" env:"TIDEGATE_ELECTION" default:"redis" enum:"redis,kubernetes" help:"What elects the leader: a lease in Redis, or a Lease object of the cluster."`
 	LeaseDuration  time.Duration `name:"lease-duration" env:"TIDEGATE_LEASE_DURATION" default:"6s" help:"After this long without a sign of life the leader is replaced, 1s to 5m."`
 	LeaseNamespace string        `name:"lease-namespace" env:"TIDEGATE_LEASE_NAMESPACE,POD_NAMESPACE" placeholder:"NAME" help:"Namespace of the Lease, with --election=kubernetes."`
 	LeaseName      string        `name:"lease-name" env:"TIDEGATE_LEASE_NAME" default:"tidegate-balancer" help:"Name of the Lease, with --election=kubernetes."`
@@ -52,6 +58,7 @@ func (o Options) Validate() error {
 	errs := []error{
 		o.forClients().Check(), o.forOperators().Check(),
 		o.Redis.Validate(), o.Token.Validate(),
+		o.checkKubernetes(),
 		within("--balancer-interval", o.Interval, 50*time.Millisecond, 30*time.Second),
 		within("--probe-timeout", o.ProbeTimeout, 50*time.Millisecond, 10*time.Second),
 		within("--lease-duration", o.LeaseDuration, time.Second, 5*time.Minute),

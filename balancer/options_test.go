@@ -55,6 +55,7 @@ func TestWrongOptionNamesFieldValueAndFix(t *testing.T) {
 		"--redis-addr=nowhere":             {"--redis-addr", "nowhere", "host:port"},
 		"--kafka-broker=nowhere":           {"--kafka-broker", "nowhere"},
 		"--jwks-url=http://issuer.example": {"--jwks-url"},
+		"--kubernetes":                     {"--fleet-namespaces", "empty", `"*"`},
 	}
 	for arg, wants := range tests {
 		t.Run(arg, func(t *testing.T) {
@@ -112,6 +113,47 @@ func TestIntervalThatWouldFindNoDeadNodeIsRefused(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: %v, want an error that says %q: a silent node would never be found", args, err, want)
 			}
+		}
+	}
+}
+
+func TestWrongNamespacesAreNamed(t *testing.T) {
+	for namespaces, want := range map[string]string{
+		"Shop":    `"Shop"`,
+		"shop,*":  "leave out the others",
+		"a/b,c_d": `"c_d"`,
+	} {
+		if _, err := parse(t, "--dev", "--kubernetes", "--fleet-namespaces="+namespaces); err == nil || !strings.Contains(err.Error(), "--fleet-namespaces") || !strings.Contains(err.Error(), want) {
+			t.Errorf("--fleet-namespaces=%s: %v, want an error with %q", namespaces, err, want)
+		}
+	}
+	for _, namespaces := range []string{"shop", "shop,bank,shop", "*"} {
+		if _, err := parse(t, "--dev", "--kubernetes", "--fleet-namespaces="+namespaces); err != nil {
+			t.Errorf("--fleet-namespaces=%s: %v", namespaces, err)
+		}
+	}
+}
+
+func TestTheNamespaceOfThePodIsTheDefault(t *testing.T) {
+	t.Setenv("POD_NAMESPACE", "shop")
+	o, err := parse(t, "--dev", "--kubernetes", "--election=kubernetes")
+	if err != nil || len(o.FleetNamespaces) != 1 || o.FleetNamespaces[0] != "shop" || o.LeaseNamespace != "shop" {
+		t.Errorf("namespaces %q and %q, error %v, want the pod's own", o.FleetNamespaces, o.LeaseNamespace, err)
+	}
+}
+
+func TestAWrongKubeconfigNamesItsOption(t *testing.T) {
+	for flag, args := range map[string][]string{
+		"--kubernetes": {"--kubernetes", "--fleet-namespaces=shop"},
+		"--election":   {"--election=kubernetes", "--lease-namespace=shop"},
+	} {
+		o, err := parse(t, append(args, "--dev", "--no-audit", "--kubeconfig=/no/such/file", "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = balancer.Run(t.Context(), o, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), flag) || !strings.Contains(err.Error(), "--kubeconfig") {
+			t.Errorf("%s: %v, want an error that names it and --kubeconfig", flag, err)
 		}
 	}
 }

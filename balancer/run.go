@@ -15,13 +15,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"github.com/tidegate/tidegate/balancer/audit"
 	"github.com/tidegate/tidegate/balancer/lead"
-	"github.com/tidegate/tidegate/balancer/policy"
-	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/kube"
 	"github.com/tidegate/tidegate/internal/logkey"
 	"github.com/tidegate/tidegate/internal/redisconn"
 )
@@ -57,7 +55,7 @@ func Run(ctx context.Context, o Options, logger *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
 	// Servers close their listeners; until there are servers, a wrong option must.
-	b, record, err := assemble(ctx, o, client, logger)
+	b, helpers, err := assemble(ctx, o, client, logger)
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
@@ -66,17 +64,17 @@ func Run(ctx context.Context, o Options, logger *slog.Logger) (err error) {
 	group.Go(func() error { return b.Run(ctx) })
 	group.Go(func() error { return serve(ctx, public, b.Handler(), logger, "clients") })
 	group.Go(func() error { return serve(ctx, admin, b.Admin(), logger, "operators") })
-	if record != nil {
+	for _, help := range helpers {
 		group.Go(func() error {
-			record.Run(ctx)
+			help(ctx)
 			return nil
 		})
 	}
 	return group.Wait()
 }
 
-// assemble builds the replica that the options describe; the record is nil without audit.
-func assemble(ctx context.Context, o Options, client redis.UniversalClient, logger *slog.Logger) (*Balancer, *audit.Log, error) {
+// assemble builds the replica that the options describe, and what must run beside it until its context ends.
+func assemble(ctx context.Context, o Options, client redis.UniversalClient, logger *slog.Logger) (*Balancer, []func(context.Context), error) {
 	rules, err := o.policy()
 	if err != nil {
 		return nil, nil, err
@@ -92,19 +90,28 @@ func assemble(ctx context.Context, o Options, client redis.UniversalClient, logg
 	if err != nil {
 		return nil, nil, err
 	}
+	watcher, err := o.watcher(rules, logger) //nolint:contextcheck // its events live as long as its Run, whose context ends them
+	if err != nil {
+		return nil, nil, err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d := Deps{
 		Redis: client, Elector: elector, Verifier: verifier, Raw: o.Token.Raw, Registry: registry, Logger: logger,
-		Policies: func(fleet.ID) policy.Policy { return rules },
-		Shards:   o.Shards, Interval: o.Interval, Timeout: o.Redis.Timeout, ProbeTimeout: o.ProbeTimeout,
+		Policies: followed(watcher, rules), Profile: o.Pprof,
+		Shards: o.Shards, Interval: o.Interval, Timeout: o.Redis.Timeout, ProbeTimeout: o.ProbeTimeout,
 	}
-	if !o.Audit {
-		return New(d), nil, nil //nolint:contextcheck // the feeds live as long as Run, whose context ends them
+	var helpers []func(context.Context)
+	if watcher != nil {
+		d.Facts, d.Events = watcher, watcher
+		helpers = append(helpers, watcher.Run)
 	}
-	record := audit.New(audit.Kafka(o.Kafka, o.Production), registry, logger)
-	d.Audit = record
-	return New(d), record, nil //nolint:contextcheck // the feeds live as long as Run, whose context ends them
+	if o.Audit {
+		record := audit.New(audit.Kafka(o.Kafka, o.Production), registry, logger)
+		d.Audit = record
+		helpers = append(helpers, record.Run)
+	}
+	return New(d), helpers, nil //nolint:contextcheck // the feeds live as long as Run, whose context ends them
 }
 
 // elector is what --election asks for.
@@ -116,9 +123,9 @@ func (o Options) elector(client redis.UniversalClient, logger *slog.Logger) (lea
 	if o.Election == electRedis {
 		return lead.NewRedis(client, id, o.LeaseDuration, logger), nil
 	}
-	config, err := rest.InClusterConfig()
+	config, err := kube.Config(o.Kubeconfig)
 	if err != nil {
-		return nil, fmt.Errorf("--election=%s works only inside a cluster: %w", electKubernetes, err)
+		return nil, fmt.Errorf("--election=%s: %w", electKubernetes, err)
 	}
 	leases, err := coordination.NewForConfig(config)
 	if err != nil {

@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -260,4 +263,44 @@ func TestReplicaTakesOverFromAKilledLeader(t *testing.T) {
 	}
 	stopFirst()
 	stopSecond()
+}
+
+// An API server that answers nothing useful keeps decisions away, and nothing else.
+func TestProcessServesWhileTheAPIServerIsAway(t *testing.T) {
+	api := httptest.NewServer(http.NotFoundHandler())
+	defer api.Close()
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{"apiVersion":"v1","kind":"Config","current-context":"x","contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],` +
+		`"clusters":[{"name":"x","cluster":{"server":"` + api.URL + `"}}],"users":[{"name":"x","user":{}}]}`
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := miniredis.RunT(t)
+	o, err := parse(t, "--dev", "--no-audit", "--balancer-listen=127.0.0.1:0", "--balancer-admin-listen=127.0.0.1:0", "--balancer-interval=50ms",
+		"--redis-addr="+server.Addr(), "--shards=16", "--policy-file="+policyFile(t, `{"heartbeatInterval": "200ms"}`),
+		"--kubernetes", "--fleet-namespaces=shop", "--kubeconfig="+kubeconfig, "--pprof")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lines{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- balancer.Run(ctx, o, slog.New(slog.NewTextHandler(log, nil))) }()
+	keepSpeaking(t, connect(t, server))
+	eventually(t, "both servers listen", func() bool { return len(addresses(log)) == 2 })
+	public, admin := addresses(log)["clients"], addresses(log)["operators"]
+	eventually(t, "a client is resolved", func() bool {
+		status, body := fetch(t, public+keys.PathResolve+"?clientId=anna")
+		return status == http.StatusOK && strings.Contains(body, `"node":"chat-0"`)
+	})
+	if status, body := fetch(t, admin+keys.PathDecision+"?fleet=shop/chat"); status != http.StatusNotFound {
+		t.Errorf("decision answers %d %s, want none: the fleet's limits are not known", status, body)
+	}
+	if status, body := fetch(t, admin+"/debug/pprof/cmdline"); status != http.StatusOK {
+		t.Errorf("profiles answer %d %s", status, body)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
 }

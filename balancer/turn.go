@@ -144,7 +144,8 @@ func (k *keeper) members(f load.Fleet) []move.Member {
 			state = fleet.Leaving
 		}
 		members = append(members, move.Member{
-			ID: n.Node, URL: n.URL, State: state, Dead: k.book.Over(n.Node), Stale: n.Stale, Weight: k.weights[n.Node], Ready: ready(n.Shards),
+			ID: n.Node, URL: n.URL, State: state, Dead: k.book.Over(n.Node), Stale: n.Stale,
+			Old: f.Cluster != nil && f.Cluster.Pods[n.Node].Old, Weight: k.weights[n.Node], Ready: ready(n.Shards),
 		})
 	}
 	for _, id := range k.ghosts {

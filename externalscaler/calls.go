@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 
+	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/logkey"
@@ -89,8 +90,8 @@ func (s *Server) metrics(ref *pb.ScaledObjectRef, metric string) (response *pb.G
 	if bad := judge(id, p, d, now, ok); bad != nil {
 		return nil, id, "", bad
 	}
-	count := d.Desired
-	if s.limits {
+	count := d.Served(now)
+	if s.limits && d.Mode != string(policy.Shadow) { // what runs already is not for us to limit
 		count, words = limited(count, p)
 	}
 	s.meters.answered(id, count, now.Sub(d.RefreshedAt))

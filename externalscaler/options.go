@@ -17,6 +17,9 @@ type Options struct {
 	ClientCAFile   string        `name:"client-ca-file" env:"TIDEGATE_CLIENT_CA_FILE" placeholder:"FILE" help:"CA certificates in PEM; callers must then show a client certificate that one of them signed (mTLS)."`
 	ConnectionAge  time.Duration `name:"scaler-connection-age" env:"TIDEGATE_SCALER_CONNECTION_AGE" default:"10m" help:"Age at which a connection or a stream is ended cleanly, so that KEDA finds new scaler replicas."`
 	MetadataLimits bool          `name:"scaler-metadata-limits" env:"TIDEGATE_SCALER_METADATA_LIMITS" default:"true" negatable:"" help:"Keep answers within minReplicas and maxReplicas of the trigger metadata. Switch off in Kubernetes, where the balancer reads the ScaledObject itself."`
+
+	KubernetesEvents bool   `name:"kubernetes-events" env:"TIDEGATE_KUBERNETES_EVENTS" help:"Make Events on the ScaledObject of answers that fail or change."`
+	Kubeconfig       string `name:"kubeconfig" env:"TIDEGATE_KUBECONFIG" type:"path" placeholder:"PATH" help:"How to reach the API server from outside a cluster; default is the pod's service account."`
 }
 
 const (

@@ -84,12 +84,20 @@ func judge(id fleet.ID, p policy.Policy, d decision.Decision, now time.Time, ok 
 	case d.Expired(now):
 		return refuse(codes.Unavailable, "decision %d for fleet %s expired at %s by the Redis server's clock: check that a balancer leads, "+
 			"that it reaches Redis and that the nodes send heartbeats", d.Sequence, id, d.ExpiresAt.UTC().Format(time.RFC3339))
-	case p.Mode == policy.Shadow || d.Mode == string(policy.Shadow):
-		// A shadow must answer what already runs. Only the cluster knows spec.replicas; any number made up here would act.
-		return refuse(codes.Unavailable, "fleet %s is in shadow mode, which answers spec.replicas and so needs the cluster: "+
-			"set key \"mode\" to \"act\", or run the scaler in Kubernetes", id)
+	case wouldAct(p, d, now):
+		return refuse(codes.Unavailable, "fleet %s is in shadow mode, which answers spec.replicas, and the balancer does not tell that now: "+
+			"set key \"mode\" to \"act\", or check that a balancer leads and watches the cluster (--kubernetes)", id)
 	}
 	return nil
+}
+
+// wouldAct says that an answer would be one although shadow mode is asked for. A shadow must answer what is asked for
+// already, which only the cluster knows: so the balancer must have taken the mode over, and have told that just now.
+func wouldAct(p policy.Policy, d decision.Decision, now time.Time) bool {
+	if d.Mode == string(policy.Shadow) {
+		return !d.Watched(now)
+	}
+	return p.Mode == policy.Shadow
 }
 
 // limited is the count within the limits that the metadata gives, and says which of them is in the way. The words

@@ -37,7 +37,8 @@ const (
 	stopTimeout = 5 * time.Second
 )
 
-// Run serves KEDA on the addresses of the options until ctx ends; then open streams end and Run returns nil.
+// Run serves KEDA on the addresses of the options until ctx ends; then open streams end and Run returns nil. It waits for
+// TLS files that do not exist yet, alive but not ready.
 func Run(ctx context.Context, o Options, decisions Decisions, logger *slog.Logger, options ...Option) error {
 	if err := o.Validate(); err != nil {
 		return err
@@ -45,21 +46,43 @@ func Run(ctx context.Context, o Options, decisions Decisions, logger *slog.Logge
 	if !o.MetadataLimits {
 		options = append(options, WithoutMetadataLimits())
 	}
-	server := New(decisions, logger, options...)
-	listener, err := o.calls().Open(ctx)
-	if err != nil {
-		return err
+	var events *clusterEvents
+	if o.KubernetesEvents {
+		var err error
+		if events, err = newClusterEvents(o.Kubeconfig, logger); err != nil {
+			return err
+		}
+		options = append(options, WithEvents(events))
 	}
+	server := New(decisions, logger, options...)
 	group, ctx := errgroup.WithContext(ctx)
 	if o.AdminListen != "" {
 		admin, err := o.vitals().Open(ctx)
 		if err != nil {
-			return errors.Join(err, listener.Close())
+			return err
 		}
 		group.Go(func() error { return server.serveAdmin(ctx, admin) })
 	}
-	group.Go(func() error { return server.Serve(ctx, listener, o) })
+	if events != nil {
+		group.Go(func() error {
+			events.run(ctx)
+			return nil
+		})
+	}
+	group.Go(func() error { return server.serveCalls(ctx, o) })
 	return group.Wait()
+}
+
+// serveCalls opens the gRPC port once there is a certificate, so that until then callers are refused instead of kept waiting.
+func (s *Server) serveCalls(ctx context.Context, o Options) error {
+	if !o.await(ctx, s.logger) {
+		return nil
+	}
+	listener, err := o.calls().Open(ctx)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ctx, listener, o)
 }
 
 // Serve answers gRPC calls on a listener, which it closes, until ctx ends. Of the options it takes TLS and the

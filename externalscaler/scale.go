@@ -79,7 +79,7 @@ func scaleNamed(name string, own scale) (scale, bool) {
 // is the plain target.
 func (s scale) spec(d decision.Decision, decided bool) *pb.GetMetricSpecResponse {
 	target := s.target
-	if decided && d.Sequence%2 == 1 && d.Desired <= s.most {
+	if decided && d.Sequence%2 == 1 && max(d.Desired, d.Answer) <= s.most {
 		target += toggle
 	}
 	return &pb.GetMetricSpecResponse{MetricSpecs: []*pb.MetricSpec{{

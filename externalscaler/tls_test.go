@@ -10,6 +10,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/tidegate/tidegate/externalscaler"
+	"github.com/tidegate/tidegate/internal/keys"
 )
 
 // authority signs certificates for a test.
@@ -199,9 +202,7 @@ func TestUnusableTLSFilesAreNamed(t *testing.T) {
 		cert, key, ca []byte
 		says          string
 	}{
-		{"no certificate file", nil, key, a.pem, "--tls-cert-file"},
-		{"no key file", cert, nil, a.pem, "--tls-key-file"},
-		{"no client CA file", cert, key, nil, "--client-ca-file"},
+		{"a certificate that is none", []byte("hello"), key, a.pem, "--tls-cert-file"},
 		{"another certificate's key", cert, otherKey, a.pem, "its own key"},
 		{"a client CA without a certificate", cert, key, []byte("hello"), "--client-ca-file"},
 	}
@@ -220,5 +221,74 @@ func TestUnusableTLSFilesAreNamed(t *testing.T) {
 				t.Errorf("got %v: want the flag %s and the fix", err, tc.says)
 			}
 		})
+	}
+}
+
+// On a new cluster the Secret is filled after the scaler has started.
+func TestRunWaitsForItsCertificate(t *testing.T) {
+	a := newAuthority(t, "a")
+	cert, key := a.issue(t, "scaler")
+	f := newFiles(t)
+	write(t, f.key, nil) // a key of the Secret that nobody has filled
+	o := options()
+	o.Listen, o.AdminListen = freePort(t), freePort(t)
+	o.CertFile, o.KeyFile, o.ClientCAFile = f.cert, f.key, f.ca
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- externalscaler.Run(ctx, o, newBook(decided(1, 4)), quiet()) }()
+	admin := "http://" + o.AdminListen
+	eventually(t, "alive", func() bool { return probe(admin+keys.PathHealth) == http.StatusOK })
+	if code := probe(admin + keys.PathReady); code != http.StatusServiceUnavailable {
+		t.Errorf("readiness is %d without a certificate: KEDA would be sent here", code)
+	}
+	if err := calls(t, o.Listen, trusting(t, a, &a)); status.Code(err) != codes.Unavailable {
+		t.Errorf("a call without a certificate came to %v, want it refused at once", err)
+	}
+	write(t, f.cert, cert)
+	write(t, f.key, key)
+	write(t, f.ca, a.pem)
+	eventually(t, "ready", func() bool { return probe(admin+keys.PathReady) == http.StatusOK })
+	if err := calls(t, o.Listen, trusting(t, a, &a)); err != nil {
+		t.Errorf("a call with the certificate: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+}
+
+// freePort is an address that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
+
+// probe is the status of an answer, 0 without one.
+func probe(url string) int {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	late := time.After(20 * time.Second)
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("not %s within 20 s", what)
+		}
 	}
 }

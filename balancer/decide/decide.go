@@ -30,13 +30,14 @@ func Next(p policy.Policy, s State, f load.Fleet) (decision.Decision, State) {
 	if s.Decided && now.Equal(s.Now) {
 		return handOut(s.Last), s
 	}
-	c := circumstances{p: p, now: now, backwards: now.Before(s.Now), memory: s.advance(p, now, r), r: r}
+	c := circumstances{p: p, now: now, backwards: now.Before(s.Now), memory: s.advance(p, now, r).count(f.Cluster, now), r: r}
 	c.look = ahead(p, c.memory)
 	c.urgency, c.cause = urgency.Of(p, r.in, f.Nodes)
 	v := choose(c)
-	d := c.compose(f.ID, v)
-	d.Victims = nominate(c, v.desired, f.Nodes)
-	d.Note = note(c, d)
+	a := ask(c, v.desired, f.Cluster)
+	d := c.compose(f.ID, v, a.answer)
+	d.Victims = nominate(c, a.rest(c, v.desired, f.Cluster), f.Nodes)
+	d.Note = note(c, d, a.words)
 	return handOut(d), c.memory.remember(p, c, d)
 }
 
@@ -123,19 +124,21 @@ func (c circumstances) clamped(v verdict) string {
 func (c circumstances) current() int { return c.memory.Last.Desired }
 
 // compose fills in the decision but for its victims and its note.
-func (c circumstances) compose(id fleet.ID, v verdict) decision.Decision {
+func (c circumstances) compose(id fleet.ID, v verdict, answer int) decision.Decision {
 	last := c.memory.Last
 	d := decision.Decision{
 		Fleet: id, Sequence: last.Sequence, At: last.At,
 		RefreshedAt: c.now, ExpiresAt: c.now.Add(c.p.DecisionTTL),
-		Desired: v.desired, Urgency: c.urgency, Reason: c.reason(v), LimitedBy: v.limit,
+		Desired: v.desired, Answer: answer, Urgency: c.urgency, Reason: c.reason(v), LimitedBy: v.limit,
 		Policy: string(c.p.Kind), Mode: string(c.p.Mode),
 		Inputs: c.r.in, Working: c.look.work,
 	}
 	d.Working.Want = v.want
 	if !c.memory.Decided || v.desired != last.Desired {
-		d.Sequence++
 		d.At = c.now
+	}
+	if !c.memory.Decided || v.desired != last.Desired || answer != last.Answer {
+		d.Sequence++
 	}
 	return d
 }

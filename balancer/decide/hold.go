@@ -42,6 +42,8 @@ func holding(p policy.Policy, s State, f load.Fleet, w why) decision.Decision {
 		d.Reason, d.Note = w.reason, fmt.Sprintf("No answer yet: %s.", w.words)
 		return d
 	}
+	// A wider step is only safe while somebody watches it land; the plain count keeps what there is.
+	d.Answer = 0
 	d.Reason = w.reason
 	d.Note = fmt.Sprintf("Hold at %d nodes: %s; the answer stands until %s.", d.Desired, w.words, d.ExpiresAt.Format(time.TimeOnly))
 	return d

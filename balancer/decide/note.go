@@ -9,11 +9,13 @@ import (
 	"github.com/tidegate/tidegate/internal/decision"
 )
 
-// note says the decision in one sentence with the figures it was made from.
-func note(c circumstances, d decision.Decision) string {
+// note says the decision in one sentence with the figures it was made from. Words tell of an HPA that would not act on it.
+func note(c circumstances, d decision.Decision, words string) string {
 	parts := []string{move(c, d) + ": " + ground(c, d)}
-	if words := limitWords(c, d); words != "" {
-		parts = append(parts, words)
+	for _, more := range []string{limitWords(c, d), words} {
+		if more != "" {
+			parts = append(parts, more)
+		}
 	}
 	if len(d.Victims) > 0 {
 		parts = append(parts, leavers(d))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/decision"
+	"github.com/tidegate/tidegate/internal/load"
 )
 
 // State is what a leader remembers between decisions, and what its successor continues from. It is bounded whatever the
@@ -24,6 +25,9 @@ type State struct {
 	// LastOut and LastIn are when Desired last rose and last fell; zero when it never did.
 	LastOut time.Time `json:"lastOut"`
 	LastIn  time.Time `json:"lastIn"`
+	// Asked is the Deployment's spec.replicas at Now, and AskedMore when it last rose, whoever did that; zero outside a cluster.
+	Asked     int       `json:"asked,omitempty"`
+	AskedMore time.Time `json:"askedMore,omitzero"`
 	// Streak is the number of scale-outs in a row, each soon after the one before.
 	Streak int `json:"streak"`
 	// Snapshot is the load at the last scale-out.
@@ -100,6 +104,19 @@ func (s State) remember(p policy.Policy, c circumstances, d decision.Decision) S
 	return s
 }
 
+// count remembers what the Deployment is asked for.
+func (s State) count(cluster *load.Cluster, now time.Time) State {
+	if cluster == nil {
+		s.Asked, s.AskedMore = 0, time.Time{}
+		return s
+	}
+	if cluster.Spec > s.Asked {
+		s.AskedMore = now
+	}
+	s.Asked = cluster.Spec
+	return s
+}
+
 // inRow is how many scale-outs led here without a pause longer than the growth window.
 func (s State) inRow(p policy.Policy, now time.Time) int {
 	if !s.grewLately(p, now) {
@@ -115,7 +132,7 @@ func (s State) grewLately(p policy.Policy, now time.Time) bool {
 
 // shifted moves every time by the same amount, keeping the zero times that mean never.
 func (s State) shifted(by time.Duration) State {
-	for _, t := range []*time.Time{&s.Now, &s.Watched, &s.LastOut, &s.LastIn, &s.Last.At, &s.Last.RefreshedAt, &s.Last.ExpiresAt} {
+	for _, t := range []*time.Time{&s.Now, &s.Watched, &s.LastOut, &s.LastIn, &s.AskedMore, &s.Last.At, &s.Last.RefreshedAt, &s.Last.ExpiresAt} {
 		if !t.IsZero() {
 			*t = t.Add(by)
 		}
@@ -180,7 +197,7 @@ func (s State) validate() error {
 	if err := s.validateLast(); err != nil {
 		return err
 	}
-	for name, t := range map[string]time.Time{"watched": s.Watched, "lastOut": s.LastOut, "lastIn": s.LastIn} {
+	for name, t := range map[string]time.Time{"watched": s.Watched, "lastOut": s.LastOut, "lastIn": s.LastIn, "askedMore": s.AskedMore} {
 		if t.After(s.Now) {
 			return fmt.Errorf("%s %s is after now %s", name, t, s.Now)
 		}

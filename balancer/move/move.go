@@ -28,6 +28,8 @@ type Member struct {
 	// Stale says that its heartbeats are missing: whether it sees the table is not known. Such a node keeps what it
 	// has, and is given nothing while a node that is heard can take it.
 	Stale bool
+	// Old says that a rollout will replace the node; see placement.Member.
+	Old bool
 	// Weight is what the node may carry relative to the others; see placement.Weights.
 	Weight float64
 	// Ready tells whether the node has warmed a shard up; nil is never.

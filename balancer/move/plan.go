@@ -23,7 +23,7 @@ func (s *stepper) choose(rule func(*Member) bool) (fresh, stale []placement.Memb
 	fresh = make([]placement.Member, 0, len(s.in.Members))
 	for i := range s.in.Members {
 		m := &s.in.Members[i]
-		switch chosen := (placement.Member{ID: m.ID, Weight: m.Weight}); {
+		switch chosen := (placement.Member{ID: m.ID, Weight: m.Weight, Old: m.Old}); {
 		case !rule(m):
 		case m.Stale:
 			stale = append(stale, chosen)

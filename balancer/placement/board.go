@@ -37,6 +37,8 @@ type node struct {
 	load   float64
 	// solo is the shard too heavy for any node that this node is kept for, or nowhere.
 	solo int32
+	// old says that the node will soon be replaced, and that others will not.
+	old bool
 	// poor says that the node holds little of its share, and empty that it held nothing when the
 	// plan began, as a newcomer does.
 	poor, empty bool
@@ -94,6 +96,7 @@ func newBoard(p Problem) *board {
 func sortedNodes(members []Member) []node {
 	nodes := make([]node, 0, len(members))
 	largest := 0.0
+	allOld := !slices.ContainsFunc(members, func(m Member) bool { return !m.Old })
 	for _, m := range members {
 		weight := m.Weight
 		if !(weight > 0) {
@@ -101,7 +104,7 @@ func sortedNodes(members []Member) []node {
 		}
 		weight = min(weight, maxLoad)
 		largest = max(largest, weight)
-		nodes = append(nodes, node{id: m.ID, hash: xxhash.Sum64String(string(m.ID)), weight: weight, solo: nowhere})
+		nodes = append(nodes, node{id: m.ID, hash: xxhash.Sum64String(string(m.ID)), weight: weight, solo: nowhere, old: m.Old && !allOld})
 	}
 	// Of two entries for one node the lighter counts: it is the safer of two claims about its room.
 	slices.SortFunc(nodes, func(a, b node) int {

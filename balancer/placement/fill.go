@@ -24,7 +24,8 @@ func (b *board) poorest(done []bool) int {
 	best := nowhere
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		if !n.poor || done[i] || n.fill() >= filled {
+		// An old node that is new here is needed; one that cools the others is not.
+		if !n.poor || done[i] || n.fill() >= filled || n.old && !n.empty {
 			continue
 		}
 		if best == nowhere || n.fill() < b.nodes[best].fill() {

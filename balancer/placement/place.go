@@ -28,9 +28,12 @@ func (b *board) place() {
 // shards are too large to pack: then the least full one takes it.
 func (b *board) bestPlace(s int32) int {
 	load := b.load[s]
+	needs := func(n *node) bool { return n.poor && n.fill() < filled && n.with(load) <= settle }
+	takes := func(n *node) bool { return n.with(load) <= settle }
 	rules := []func(n *node) bool{
-		func(n *node) bool { return n.poor && n.fill() < filled && n.with(load) <= settle },
-		func(n *node) bool { return n.with(load) <= settle },
+		func(n *node) bool { return !n.old && needs(n) },
+		func(n *node) bool { return !n.old && takes(n) },
+		needs, takes,
 	}
 	for _, rule := range rules {
 		if best := b.highest(s, rule); best != nowhere {

@@ -48,6 +48,9 @@ type Member struct {
 	ID fleet.NodeID
 	// Weight is what the node may carry relative to the other members; anything not above 0 is next to nothing.
 	Weight float64
+	// Old says that the node will soon be replaced by one like the others: while there are others, no shard moves there for
+	// heat, and one that must move goes there only where no other has room.
+	Old bool
 }
 
 // Problem is one question to Solve.

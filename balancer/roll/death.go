@@ -54,6 +54,7 @@ func (b *Book) Drop(holds func(fleet.NodeID) bool) []fleet.NodeID {
 	for id, e := range b.nodes {
 		if e.over() && !holds(id) {
 			left = append(left, id)
+			b.hush(id, e)
 			b.dropped[id] = e.beat.At
 			if !e.served {
 				b.unborn[id] = attempt{since: e.since, left: b.now}
@@ -66,8 +67,8 @@ func (b *Book) Drop(holds func(fleet.NodeID) bool) []fleet.NodeID {
 }
 
 // Expect tells which nodes the shard table names. One of which no heartbeat is known (Redis lost its data, and this replica
-// is new) counts as stale, and as dead once it has been unheard of for as long as the policy allows a silent node: nobody
-// knows where to probe it.
+// is new) counts as stale, and as dead once it has been unheard of for as long as the policy allows a silent node, since nobody
+// knows where to probe it; where Kubernetes has no such pod, as soon as its heartbeats are missing.
 func (b *Book) Expect(p policy.Policy, named []fleet.NodeID) (dead []fleet.NodeID) {
 	unheard := map[fleet.NodeID]time.Time{}
 	for _, id := range named {
@@ -79,7 +80,11 @@ func (b *Book) Expect(p policy.Policy, named []fleet.NodeID) (dead []fleet.NodeI
 			since = b.now
 		}
 		unheard[id] = since
-		if min(b.now.Sub(since), b.Watched()) > p.SilentDeath {
+		patience := p.SilentDeath
+		if b.goneForGood(id) {
+			patience = p.StaleAfter()
+		}
+		if min(b.now.Sub(since), b.Watched()) > patience {
 			dead = append(dead, id)
 		}
 	}

@@ -2,7 +2,6 @@ package roll
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/policy"
@@ -18,7 +17,8 @@ type Standing struct {
 
 // Fleet is the load model at the newest reading.
 func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
-	f := load.Fleet{ID: id, Now: b.now, Reachable: b.readable, Nodes: make([]load.Node, 0, len(b.nodes))}
+	b.fleet = id
+	f := load.Fleet{ID: id, Now: b.now, Reachable: b.readable, Nodes: make([]load.Node, 0, len(b.nodes)), Cluster: b.cluster}
 	here, served := 0, 0
 	for node, e := range b.nodes {
 		n := load.Node{
@@ -27,6 +27,9 @@ func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
 		}
 		if n.State == fleet.Serving && slices.Contains(s.Victims, node) {
 			n.State = fleet.Leaving
+		}
+		if n.State != fleet.Gone && b.leaves(node) {
+			n.State = fleet.Draining // its own word comes with its next heartbeat
 		}
 		// A draining node is on its way out: who asked for so many replicas did not mean this one.
 		if n.State != fleet.Draining && n.State != fleet.Gone {
@@ -46,14 +49,16 @@ func (b *Book) Fleet(p policy.Policy, id fleet.ID, s Standing) load.Fleet {
 		here++
 		served++ // for all that is known
 	}
-	slices.SortFunc(f.Nodes, func(x, y load.Node) int { return strings.Compare(string(x.Node), string(y.Node)) })
-	b.await(max(0, s.Desired-served))
-	f.Pending = min(max(0, s.Desired-here), len(b.pending))
-	for _, since := range b.pending[len(b.pending)-f.Pending:] {
-		if b.now.Sub(since) > p.StartTimeout {
-			f.Stuck++
+	stale, starting := b.silentPods(p)
+	for _, n := range stale {
+		if n.State != fleet.Draining {
+			here++
+			served++
 		}
 	}
+	f.Nodes = append(f.Nodes, stale...)
+	slices.SortFunc(f.Nodes, byNode)
+	b.count(p, &f, s.Desired, here, served, starting)
 	return f
 }
 

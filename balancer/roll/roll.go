@@ -29,6 +29,13 @@ type Book struct {
 	pending []time.Time
 	// unborn remembers the nodes that were dropped before they served: one that comes back under its name is still starting.
 	unborn map[fleet.NodeID]attempt
+
+	fleet fleet.ID
+	// cluster is what Kubernetes last said; nil outside of one.
+	cluster *load.Cluster
+	// mutes are its pods that do not speak. hushed are those of them that spoke once, with how often they had begun anew then.
+	mutes  map[fleet.NodeID]mute
+	hushed map[fleet.NodeID]int
 }
 
 // entry is one node's newest heartbeat.
@@ -38,6 +45,11 @@ type entry struct {
 	since  time.Time
 	served bool
 	dead   bool
+	// lively says that a heartbeat came in time while this replica listened. pod says that Kubernetes has told of the node's
+	// pod, and restarts how often its containers had begun anew when it last spoke.
+	lively   bool
+	pod      bool
+	restarts int
 }
 
 // attempt is a start that failed: since when it was tried, and when it was given up.
@@ -101,6 +113,10 @@ func (b *Book) rewind(now time.Time) {
 	for id, at := range b.dropped {
 		b.dropped[id] = earlier(at, now)
 	}
+	for id, m := range b.mutes {
+		m.since = earlier(m.since, now)
+		b.mutes[id] = m
+	}
 	for id, at := range b.unheard {
 		b.unheard[id] = earlier(at, now)
 	}
@@ -138,6 +154,7 @@ func (b *Book) take(p policy.Policy, beat load.Heartbeat) error {
 			first.since = earlier(first.since, a.since)
 			delete(b.unborn, beat.Node)
 		}
+		first.lively = b.age(first) <= p.StaleAfter()
 		b.nodes[beat.Node] = first
 		return nil
 	}
@@ -154,7 +171,7 @@ func (b *Book) renew(p policy.Policy, known *entry, beat load.Heartbeat) error {
 	last := &known.beat
 	switch {
 	case beat.Incarnation == last.Incarnation && beat.Sequence > last.Sequence:
-		known.beat, known.dead = beat, false
+		known.beat, known.dead, known.lively = beat, false, true
 		known.served = known.served || beat.State == fleet.Serving
 	case beat.Incarnation == last.Incarnation && beat.Sequence == last.Sequence && !beat.At.After(last.At):
 		// Still the one that is known.
@@ -163,6 +180,7 @@ func (b *Book) renew(p policy.Policy, known *entry, beat load.Heartbeat) error {
 	case beat.Incarnation > last.Incarnation, b.late(p, known):
 		// A later life, or one whose clock was set back while nobody else uses the name.
 		next := born(beat)
+		next.lively, next.pod = true, known.pod
 		if !known.served {
 			// A crash loop is one long start, however often it begins.
 			next.since = earlier(next.since, known.since)

@@ -86,7 +86,7 @@ type Working struct {
 // Decision is an absolute desired replica count with everything it was made from.
 type Decision struct {
 	Fleet fleet.ID `json:"fleet"`
-	// Sequence grows by one when Desired changes, and never otherwise.
+	// Sequence grows by one when Desired or a decided Answer changes, and never otherwise.
 	Sequence uint64 `json:"sequence"`
 	// Fence is the token of the leader that decided.
 	Fence uint64 `json:"fence"`
@@ -95,8 +95,11 @@ type Decision struct {
 	At          time.Time `json:"at"`
 	RefreshedAt time.Time `json:"refreshedAt"`
 	ExpiresAt   time.Time `json:"expiresAt"`
-	// Desired is the replica count KEDA is told.
-	Desired int     `json:"desired"`
+	// Desired is the decided replica count, which KEDA is told unless there is an Answer.
+	Desired int `json:"desired"`
+	// Answer is the count that KEDA is told instead, so that an HPA which ignores small steps takes this one, or so that
+	// shadow mode changes nothing; 0 is none. See Served.
+	Answer  int     `json:"answer,omitempty"`
 	Urgency Urgency `json:"urgency"`
 	// Reason is one of the Reason constants; Note says it in words with its figures.
 	Reason string `json:"reason"`
@@ -140,6 +143,25 @@ const (
 	LimitTableWait = "tableStep"
 )
 
+// answerFor is how long an Answer stands after its decision was last confirmed. A leader confirms every few seconds; without
+// one nobody sees the step land, and the HPA would take the next with its next look.
+const answerFor = 10 * time.Second
+
+// Watched reports whether there is an Answer and a leader that still sees what becomes of it, at now on the clock that
+// stamped the decision.
+func (d *Decision) Watched(now time.Time) bool {
+	return d.Answer > 0 && now.Sub(d.RefreshedAt) <= answerFor
+}
+
+// Served is the count to tell KEDA at now: the Answer while it is watched, else what was decided. In shadow mode only an
+// Answer may be told.
+func (d *Decision) Served(now time.Time) int {
+	if d.Watched(now) {
+		return d.Answer
+	}
+	return d.Desired
+}
+
 // Expired reports whether the decision is too old to be an answer.
 func (d *Decision) Expired(now time.Time) bool { return !now.Before(d.ExpiresAt) }
 
@@ -150,6 +172,7 @@ func (d Decision) LogValue() slog.Value {
 		slog.Uint64(logkey.Sequence, d.Sequence),
 		slog.Uint64(logkey.Fence, d.Fence),
 		slog.Int(logkey.Desired, d.Desired),
+		slog.Int("answer", d.Answer),
 		slog.String(logkey.Urgency, d.Urgency.String()),
 		slog.String(logkey.Reason, d.Reason),
 		slog.String("note", d.Note),
@@ -193,6 +216,8 @@ func (d *Decision) Validate() error {
 	switch {
 	case d.Desired < 0 || d.Desired > math.MaxInt32:
 		return fmt.Errorf("decision for %s: desired %d is outside 0 to %d", d.Fleet, d.Desired, math.MaxInt32)
+	case d.Answer < 0 || d.Answer > math.MaxInt32:
+		return fmt.Errorf("decision for %s: answer %d is outside 0 to %d", d.Fleet, d.Answer, math.MaxInt32)
 	case d.Urgency < Balanced || d.Urgency > Critical:
 		return fmt.Errorf("decision for %s: %s is unknown: want 0 to 3", d.Fleet, d.Urgency)
 	case d.ExpiresAt.IsZero():

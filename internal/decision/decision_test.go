@@ -145,3 +145,34 @@ func FuzzDecodeDecision(f *testing.F) {
 		}
 	})
 }
+
+func TestAnAnswerIsServedOnlyWhileItIsWatched(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	d := Decision{Desired: 21, Answer: 23, RefreshedAt: at}
+	for after, want := range map[time.Duration]int{0: 23, 10 * time.Second: 23, 11 * time.Second: 21, -time.Second: 23} {
+		if got := d.Served(at.Add(after)); got != want {
+			t.Errorf("after %s %d are served, want %d: the HPA's next look would take another step", after, got, want)
+		}
+	}
+	d.Answer = 0
+	if d.Watched(at) || d.Served(at) != 21 {
+		t.Errorf("without an answer %d are served, want the decided 21", d.Served(at))
+	}
+}
+
+func TestAnAnswerThatNoClusterHasIsRefused(t *testing.T) {
+	t.Parallel()
+	d := Decision{Fleet: fleet.ID{Namespace: "shop", Name: "chat"}, Desired: 2, ExpiresAt: time.Now(), Answer: -1}
+	if _, err := d.Encode(); err == nil || !strings.Contains(err.Error(), "answer -1") {
+		t.Errorf("error %v, want one that names the answer", err)
+	}
+	d.Answer = 5
+	body, err := d.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Decode(body); err != nil || again.Answer != 5 {
+		t.Errorf("read back as %d, error %v", again.Answer, err)
+	}
+}

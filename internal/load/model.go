@@ -29,10 +29,12 @@ type Fleet struct {
 	Reachable bool
 	// Nodes are sorted by id. Dead nodes whose shards have moved are not among them.
 	Nodes []Node
-	// Pending counts replicas that were asked for and have never sent a heartbeat.
+	// Pending counts pods, and replicas that were asked for and are no pod yet, that have never sent a heartbeat.
 	Pending int
-	// Stuck counts pending replicas that have been starting for longer than any node should.
+	// Stuck counts pending replicas that cannot start, or have been starting for longer than any node should.
 	Stuck int
+	// Cluster is what Kubernetes says of the fleet; nil outside a cluster and before its caches have filled.
+	Cluster *Cluster
 }
 
 // Source reads the load of a fleet. The first source is Redis heartbeats; others may scrape /metrics.

@@ -37,6 +37,7 @@ type grammar struct {
 	Socket   socketCommand   `cmd:"" help:"Run a WebSocket node of a fleet."`
 	Balancer balancerCommand `cmd:"" help:"Run the balancer: decisions, shard table, resolve, status page. Run two or more; one leads."`
 	Scaler   scalerCommand   `cmd:"" help:"Serve the decisions to KEDA as an external scaler. Run two or more behind a headless Service."`
+	Webhook  webhookCommand  `cmd:"" help:"Inject drain hooks into pods, and name the pod that leaves. Run two or more; needs Kubernetes."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole loop on this machine in two minutes; needs nothing else."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }

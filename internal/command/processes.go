@@ -14,6 +14,7 @@ import (
 	"github.com/tidegate/tidegate/internal/redisconn"
 	"github.com/tidegate/tidegate/internal/version"
 	"github.com/tidegate/tidegate/socket"
+	"github.com/tidegate/tidegate/webhook"
 )
 
 // decisionPoll is how often the scaler reads decisions besides their announcements.
@@ -68,6 +69,19 @@ func (c *scalerCommand) Run(p *process) error {
 		return fmt.Errorf("close Redis: %w", closeErr)
 	}
 	return err
+}
+
+type webhookCommand struct {
+	webhook.Options `embed:""`
+}
+
+// Run is the webhook process.
+func (c *webhookCommand) Run(p *process) error {
+	if err := checked(c.Validate()); err != nil {
+		return err
+	}
+	p.logger.Info("starting", slog.String(logkey.Version, version.String()))
+	return webhook.Run(p.ctx, c.Options, p.logger)
 }
 
 type demoCommand struct {

@@ -1,0 +1,36 @@
+package place_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidegate/tidegate/hack/cluster/place"
+)
+
+func TestTheRepositoryIsFoundFromAnyFolderInIt(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	at, err := place.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(at.Parts("etcd"), "go.mod")); err != nil {
+		t.Error(err)
+	}
+	if at.Run("pki", "ca.crt") != filepath.Join(cache, "tidegate", "cluster", "run", "pki", "ca.crt") {
+		t.Errorf("run folder %s", at.Run())
+	}
+}
+
+func TestElsewhereTheErrorSaysWhereToGo(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	if _, err := place.Find(); err == nil || !strings.Contains(err.Error(), "Tidegate's repository") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -15,6 +15,11 @@ PKGS ?= ./...
 # Property tests draw the same cases every time, so that a red run is the change's fault; SEED=0 explores.
 SEED ?= 20261124
 DEMO ?=
+# The local cluster: CLUSTER=kind uses kind on a machine with a container engine; PROFILE=no-tolerance an HPA without tolerance.
+CLUSTER ?= local
+PROFILE ?= default
+RUN ?=
+export CLUSTER PROFILE
 
 .PHONY: help
 help: ## list the targets
@@ -31,6 +36,34 @@ demo: build ## the main job on this machine in two minutes, only Go needed (DEMO
 .PHONY: test
 test: ## every unit, property and in-process test (with the race detector where a C compiler is found)
 	GO="$(GO)" hack/test.sh $(SEED) $(RACE) -timeout 9m $(PKGS)
+
+.PHONY: cluster
+cluster:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cluster ./hack/cluster
+
+.PHONY: cluster-up
+cluster-up: cluster ## a real Kubernetes with KEDA, Redis and Kafka on this Linux machine, as root (CLUSTER=kind, PROFILE=no-tolerance)
+	bin/cluster up --profile $(PROFILE)
+
+.PHONY: cluster-down
+cluster-down: cluster ## stop the cluster; nothing stays behind but the cache of built programs
+	bin/cluster down
+
+.PHONY: cluster-status
+cluster-status: cluster ## what runs, where its logs are, what is wrong
+	bin/cluster status
+
+.PHONY: e2e
+e2e: build cluster ## the short end-to-end tests on the real cluster (RUN=regexp picks tests)
+	GO="$(GO)" hack/e2e.sh '$(or $(RUN),^TestShort)' 20m
+
+.PHONY: e2e-full
+e2e-full: build cluster ## every end-to-end test but the faults
+	GO="$(GO)" hack/e2e.sh '$(or $(RUN),^Test(Short|Full))' 90m
+
+.PHONY: faults
+faults: build cluster ## the rows of the fault table that need real processes to die
+	GO="$(GO)" hack/e2e.sh '$(or $(RUN),^TestFault)' 90m
 
 .PHONY: lint
 lint: ## golangci-lint, gofumpt, go mod tidy and known vulnerabilities

@@ -1,0 +1,190 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// processes finds the processes of a pod's containers by their cgroup, the pause container's left out.
+func processes(pod *corev1.Pod) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("read the processes: %w", err)
+	}
+	var found []int
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		groups, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cgroup"))
+		if err != nil || !bytes.Contains(groups, []byte(pod.UID)) {
+			continue // it has ended, or is somebody else's
+		}
+		command, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
+		if err != nil || len(command) == 0 || strings.HasPrefix(string(command), "/pause") {
+			continue
+		}
+		found = append(found, pid)
+	}
+	return found, nil
+}
+
+// signal sends a signal to every process of the pods' containers.
+func (c *cluster) signal(t *testing.T, signal syscall.Signal, pods ...corev1.Pod) {
+	t.Helper()
+	for i := range pods {
+		pids, err := processes(&pods[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pids) == 0 {
+			t.Fatalf("pod %s has no process to send %s to", pods[i].Name, signal)
+		}
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, signal); err != nil {
+				t.Fatalf("send %s to process %d of %s: %v", signal, pid, pods[i].Name, err)
+			}
+		}
+	}
+}
+
+// podsOf are the pods of a Deployment that are not on their way out.
+func (c *cluster) podsOf(ctx context.Context, space, deployment string) ([]corev1.Pod, error) {
+	d, err := c.kube.AppsV1().Deployments(space).Get(ctx, deployment, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read Deployment %s: %w", deployment, err)
+	}
+	list, err := c.kube.CoreV1().Pods(space).List(ctx, metav1.ListOptions{LabelSelector: metav1.FormatLabelSelector(d.Spec.Selector)})
+	if err != nil {
+		return nil, fmt.Errorf("list the pods of %s: %w", deployment, err)
+	}
+	var pods []corev1.Pod
+	for _, pod := range list.Items {
+		if pod.DeletionTimestamp == nil {
+			pods = append(pods, pod)
+		}
+	}
+	return pods, nil
+}
+
+// kill sends SIGKILL to the first count pods of a Deployment; the kubelet starts their containers anew.
+func (c *cluster) kill(t *testing.T, space, deployment string, count int) {
+	t.Helper()
+	pods, err := c.podsOf(t.Context(), space, deployment)
+	if err != nil || len(pods) < count {
+		t.Fatalf("kill %d pods of %s: there are %d (%v)", count, deployment, len(pods), err)
+	}
+	c.signal(t, syscall.SIGKILL, pods[:count]...)
+}
+
+// available waits until all replicas of a Deployment are ready.
+func (c *cluster) available(t *testing.T, space, deployment string) time.Duration {
+	t.Helper()
+	return eventually(t, 3*time.Minute, deployment+" is whole again", func() error {
+		d, err := c.kube.AppsV1().Deployments(space).Get(t.Context(), deployment, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if d.Status.ObservedGeneration < d.Generation || d.Status.ReadyReplicas != *d.Spec.Replicas || d.Status.UpdatedReplicas != *d.Spec.Replicas {
+			return fmt.Errorf("%d of %d replicas are ready", d.Status.ReadyReplicas, *d.Spec.Replicas)
+		}
+		return nil
+	})
+}
+
+// component is a process beside the pods: redis, kafka, kube-apiserver.
+type component struct {
+	c    *cluster
+	name string
+}
+
+// tool runs a command of hack/cluster.
+func (p component) tool(t *testing.T, verb string) {
+	t.Helper()
+	// Not the story's own context: what was broken must be mended after it, too.
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, os.Getenv("TIDEGATE_CLUSTER_TOOL"), verb, p.name).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", verb, p.name, err, out)
+	}
+}
+
+// signal sends a signal to the component's process.
+func (p component) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.c.refresh(); err != nil {
+		t.Fatal(err)
+	}
+	pid := p.c.about.PIDs[p.name]
+	if pid <= 1 {
+		t.Fatalf("cluster.json knows no process of %s: %v", p.name, p.c.about.PIDs)
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Fatalf("send %s to %s: %v", signal, p.name, err)
+	}
+}
+
+// pause stops the component's process; the returned function lets it go on, and so does the end of the story.
+func (p component) pause(t *testing.T) (resume func()) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	stopped := true
+	resume = func() {
+		if stopped {
+			stopped = false
+			p.signal(t, syscall.SIGCONT)
+		}
+	}
+	t.Cleanup(resume)
+	return resume
+}
+
+// stop freezes every process of a Deployment: connections to it hang, which is worse than refusal.
+func (c *cluster) stop(t *testing.T, space, deployment string) {
+	t.Helper()
+	pods, err := c.podsOf(t.Context(), space, deployment)
+	if err != nil || len(pods) == 0 {
+		t.Fatalf("stop %s: %d pods, %v", deployment, len(pods), err)
+	}
+	c.signal(t, syscall.SIGSTOP, pods...)
+	t.Cleanup(func() { c.wake(pods) })
+}
+
+// resume lets a stopped Deployment go on and waits until it is whole.
+func (c *cluster) resume(t *testing.T, space, deployment string) {
+	t.Helper()
+	pods, err := c.podsOf(t.Context(), space, deployment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.wake(pods)
+	c.available(t, space, deployment)
+}
+
+// wake continues the pods' processes; one that ended meanwhile needs no waking.
+func (c *cluster) wake(pods []corev1.Pod) {
+	for i := range pods {
+		pids, err := processes(&pods[i])
+		if err != nil {
+			continue
+		}
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+}

@@ -17,6 +17,11 @@ func (downCommand) Run(s *session) error {
 	if err := rootOnly(); err != nil {
 		return err
 	}
+	unlock, err := lock(s)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	began, guests := time.Now(), remains.Guests(s.at)
 	if err := remains.Clean(s.ctx, s.at); err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/hack/cluster/place"
 )
 
 func TestAWrongCommandIsNamedWithTheFix(t *testing.T) {
@@ -28,6 +30,23 @@ func TestAWrongCommandIsNamedWithTheFix(t *testing.T) {
 			t.Errorf("%s: exit %d, said %q", c.name, code, &errOut)
 		}
 	}
+}
+
+func TestTwoCommandsDoNotBuildAtOnce(t *testing.T) {
+	s := &session{at: place.Place{Home: t.TempDir()}}
+	unlock, err := lock(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(s); err == nil || !strings.Contains(err.Error(), "right now") {
+		t.Errorf("a second command goes ahead: %v", err)
+	}
+	unlock()
+	unlock, err = lock(s)
+	if err != nil {
+		t.Fatalf("the lock outlives its holder: %v", err)
+	}
+	unlock()
 }
 
 func TestAnImageIsWrittenWithoutACluster(t *testing.T) {

@@ -38,6 +38,11 @@ func (u upCommand) Run(s *session) error {
 		return err
 	}
 	began := time.Now()
+	unlock, err := lock(s)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	folders, err := build(s)
 	if err != nil {
 		return err
@@ -70,7 +75,12 @@ func (b buildCommand) Run(s *session) error {
 		}
 		return nil
 	}
-	_, err := build(s)
+	unlock, err := lock(s)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = build(s)
 	return err
 }
 

@@ -23,7 +23,7 @@ func apiServer(s Setup) process.Spec {
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + pki("front-proxy.crt"), "--proxy-client-key-file=" + pki("front-proxy.key"),
 		// Written before the answer is sent: a test that saw a change finds it in the log.
-		"--audit-policy-file=" + s.Place.Run("audit.yaml"), "--audit-log-path=" + s.Place.Log("audit"), "--audit-log-mode=blocking",
+		"--audit-policy-file=" + s.Place.Run("audit.yaml"), "--audit-log-path=" + s.Place.Log("audit"), "--audit-log-mode=blocking", "--audit-log-maxsize=1000",
 	}, s.Profile.flags()...)}
 }
 

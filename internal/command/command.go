@@ -85,6 +85,7 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer) (code int) {
 		return complain(errOut, err, exitUsage)
 	}
 	logger = logger.With(slog.String(logkey.Component, chosen.Command()))
+	adopt(logger)
 	err = chosen.Run(&process{ctx: ctx, logger: logger, out: out, errOut: errOut})
 	var usage *usageError
 	switch {

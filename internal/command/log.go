@@ -5,6 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	controllerlog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // logOptions say what is logged and how.
@@ -24,4 +28,10 @@ func (o logOptions) logger(w io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return slog.New(slog.NewTextHandler(w, options)), nil
+}
+
+// adopt makes the libraries that speak to Kubernetes write to our log. They know one logger a process.
+func adopt(logger *slog.Logger) {
+	klog.SetSlogLogger(logger)
+	controllerlog.SetLogger(logr.FromSlogHandler(logger.Handler()))
 }

@@ -43,6 +43,10 @@ var bans = []ban{
 		reason: "rules decide on values: a rule that can reach a server cannot be replayed",
 	},
 	{
+		packages: pure, imports: []string{"k8s.io/api...", "k8s.io/client-go...", "k8s.io/apimachinery..."}, deep: true,
+		reason: "rules decide on values: what Kubernetes says reaches them as load.Cluster",
+	},
+	{
 		packages: []string{"socket..."}, imports: []string{module + "/balancer..."}, deep: true,
 		reason: "a node acts on the table alone: it must serve while every balancer is gone",
 	},

@@ -9,6 +9,8 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	controllerlog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/tidegate/tidegate/internal/redisconn"
 )
 
 // logOptions say what is logged and how.
@@ -30,8 +32,9 @@ func (o logOptions) logger(w io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(w, options)), nil
 }
 
-// adopt makes the libraries that speak to Kubernetes write to our log. They know one logger a process.
+// adopt makes the libraries that speak to servers write to our log. They know one logger a process.
 func adopt(logger *slog.Logger) {
+	redisconn.LogTo(logger)
 	klog.SetSlogLogger(logger)
 	controllerlog.SetLogger(logr.FromSlogHandler(logger.Handler()))
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -131,8 +132,9 @@ func letThrough(why string) admission.Response {
 // maxWarning is what clients show of one warning.
 const maxWarning = 256
 
-// short cuts a text to what is shown of a warning, at a whole character.
+// short makes a text one line, which is all that a warning may have, and cuts it to what is shown, at a whole character.
 func short(text string) string {
+	text = strings.ReplaceAll(text, "\n", "; ")
 	if len(text) <= maxWarning {
 		return text
 	}

@@ -39,6 +39,10 @@ func Inject(pod *corev1.Pod, c Chance) Injection {
 		return Injection{}
 	}
 	w := &work{pod: pod}
+	if len(pod.Spec.Containers) == 0 {
+		w.warn("the pod has no containers, so nothing was injected")
+		return Injection{Wanted: true, Warnings: w.warnings}
+	}
 	s := w.read()
 	if s.container >= 0 {
 		grace := w.grace(s)

@@ -52,10 +52,6 @@ func (w *work) container() int {
 	name, given := w.pod.Annotations[keys.AnnotationContainer]
 	containers := w.pod.Spec.Containers
 	if !given {
-		if len(containers) == 0 {
-			w.warn("the pod has no containers, so there is nothing to inject")
-			return -1
-		}
 		return 0
 	}
 	named := func(c corev1.Container) bool { return c.Name == name }

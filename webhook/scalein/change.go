@@ -3,13 +3,13 @@
 package scalein
 
 import (
-	"encoding/json"
 	"fmt"
 
 	admission "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscaling "k8s.io/api/autoscaling/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/json"
 )
 
 // Change is a request that sets the replicas of a Deployment or of a ReplicaSet.

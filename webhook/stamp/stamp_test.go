@@ -71,6 +71,11 @@ func TestWhoIsStampedAndWhoIsCleared(t *testing.T) {
 			victims: []string{"a"},
 		},
 		{
+			name: "the same count again three seconds later is another scale-in, and chooses anew",
+			pods: []Pod{stamped("a", 0, 3*time.Second, 2), pod("b"), pod("c")}, target: 2, order: []string{"b", "a", "c"},
+			victims: []string{"b"}, set: []string{"b"}, clear: []string{"a"}, missing: 1,
+		},
+		{
 			name: "another scale-in a moment later chooses anew",
 			pods: []Pod{stamped("a", 0, moment, 5), pod("b"), pod("c")}, target: 2, order: []string{"b", "a", "c"},
 			victims: []string{"b"}, set: []string{"b"}, clear: []string{"a"}, missing: 1,

@@ -15,7 +15,8 @@ PKGS ?= ./...
 # Property tests draw the same cases every time, so that a red run is the change's fault; SEED=0 explores.
 SEED ?= 20261124
 DEMO ?=
-# The local cluster: CLUSTER=kind uses kind on a machine with a container engine; PROFILE=no-tolerance an HPA without tolerance.
+# CLUSTER=kind takes kind instead of the local cluster, for cluster-up, -down and -status only: it brings Kubernetes and KEDA, no
+# Redis, no Kafka and no end-to-end tests. PROFILE=no-tolerance has an autoscaler that ignores small steps.
 CLUSTER ?= local
 PROFILE ?= default
 RUN ?=
@@ -44,8 +45,8 @@ cluster:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cluster ./hack/cluster
 
 .PHONY: cluster-up
-cluster-up: cluster ## a real Kubernetes with KEDA, Redis and Kafka on this Linux machine, as root (CLUSTER=kind, PROFILE=no-tolerance)
-	bin/cluster up --profile $(PROFILE)
+cluster-up: cluster ## a real Kubernetes with KEDA, Redis and Kafka on this Linux machine, as root (PROFILE=no-tolerance, FRESH=yes)
+	bin/cluster up $(if $(FRESH),--fresh) --profile $(PROFILE)
 
 .PHONY: cluster-down
 cluster-down: cluster ## stop the cluster; nothing stays behind but the cache of built programs

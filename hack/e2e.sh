@@ -4,6 +4,7 @@
 # PROFILE=no-tolerance with an autoscaler that ignores small steps, E2E holds further flags of the tests.
 set -eu
 GO=${GO:-go}
+[ "${CLUSTER:-local}" = local ] || { echo 'the end-to-end tests need the local cluster: unset CLUSTER' >&2; exit 2; }
 profile=${PROFILE:-default}
 overlay=manifests/overlays/local
 [ "$profile" = default ] || overlay=manifests/overlays/local-$profile

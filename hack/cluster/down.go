@@ -26,7 +26,7 @@ func (downCommand) Run(s *session) error {
 	if err := remains.Clean(s.ctx, s.at); err != nil {
 		return err
 	}
-	s.say("The cluster is down in %s: no process, cgroup, mount or network namespace is left. Logs: %s",
+	s.say("The cluster is down in %s: no process, cgroup, mount, changed kernel setting or network namespace is left. Logs: %s",
 		time.Since(began).Round(100*time.Millisecond), s.at.Run("log"))
 	if len(guests) > 0 {
 		s.say("Commands that ran in its network are not the cluster's to end: %s", strings.Join(guests, ", "))

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +14,7 @@ func lock(s *session) (unlock func(), err error) {
 	if err := os.MkdirAll(s.at.Home, 0o755); err != nil { //nolint:gosec // programs in it are for everyone on this machine
 		return nil, fmt.Errorf("make the cluster's folder: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(s.at.Home, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(s.at.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the cluster's lock: %w", err)
 	}

@@ -20,11 +20,14 @@ const description = `Run a real Kubernetes with KEDA, Redis and Kafka on this ma
 
 Everything runs as root in the network namespace "tidegate", which has no way out, under
 ${XDG_CACHE_HOME:-$HOME/.cache}/tidegate/cluster: bin/ holds the programs, built once (30 to 60 minutes on two cores),
-run/ the running cluster and its logs. Use it with: cluster exec -- kubectl get pods -A`
+run/ the running cluster and its logs. Use it with: cluster exec -- kubectl get pods -A
+
+up goes on with a cluster that it finds, with all that is in it; up --fresh ends it first and begins with empty data. Of
+each program the two newest builds are kept.`
 
 // grammar is the command line.
 type grammar struct {
-	Kind bool `help:"Use kind and Docker instead; also CLUSTER=kind."`
+	Kind bool `help:"Use kind and Docker instead, for up, down, status and load-image only; also CLUSTER=kind."`
 
 	Up        upCommand        `cmd:"" help:"Build what is missing and start the cluster; what runs already stays."`
 	Down      downCommand      `cmd:"" help:"Stop everything and leave nothing but built programs, images and logs."`

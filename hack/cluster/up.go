@@ -26,13 +26,14 @@ import (
 const startTimeout = 4 * time.Minute
 
 type upCommand struct {
+	Fresh   bool   `help:"Begin with empty data: end what an earlier start left, also a cluster that runs. Built programs and images stay."`
 	Profile string `enum:"default,no-tolerance" default:"default" help:"default, or no-tolerance: an API server without the HPA's tolerance field, as before 1.35."`
 }
 
 // Run builds and starts.
 func (u upCommand) Run(s *session) error {
 	if s.kind {
-		return kindUp(s)
+		return kindUp(s, u)
 	}
 	if err := rootOnly(); err != nil {
 		return err
@@ -51,7 +52,7 @@ func (u upCommand) Run(s *session) error {
 	setup := component.Setup{Place: s.at, Profile: component.Profile(u.Profile), Folders: folders}
 	ctx, cancel := context.WithTimeout(s.ctx, startTimeout)
 	defer cancel()
-	if err := start(ctx, s, setup); err != nil {
+	if err := start(ctx, s, setup, u.Fresh); err != nil {
 		return err
 	}
 	s.say("The cluster is up: %s to start, %s in all. Use it with: go run ./hack/cluster exec -- kubectl get pods -A",
@@ -106,22 +107,19 @@ func build(s *session) (map[string]string, error) {
 			return nil, err
 		}
 	}
-	return folders, nil
+	return folders, prune(s, folders)
 }
 
-// start brings up what is not up. What a broken start or a crash left is removed first.
-func start(ctx context.Context, s *session, setup component.Setup) error {
+// start brings up what is not up. What a broken start or a crash left is removed first, and with empty everything else too.
+func start(ctx context.Context, s *session, setup component.Setup, empty bool) error {
 	known, found, err := read(s.at)
+	alive, errAlive := anyAlive(s)
+	if err := errors.Join(err, errAlive); err != nil && !empty {
+		return fmt.Errorf("%w; `up --fresh` begins anew", err)
+	}
+	goesOn, err := adopts(empty, found && known.Ready && alive && network.Exists(), known.Profile, setup.Profile)
 	if err != nil {
 		return err
-	}
-	alive, err := anyAlive(s)
-	if err != nil {
-		return err
-	}
-	goesOn := found && known.Ready && alive && network.Exists()
-	if goesOn && known.Profile != setup.Profile {
-		return fmt.Errorf("the cluster runs with profile %s: stop it first (make cluster-down)", known.Profile)
 	}
 	if !goesOn {
 		if err := fresh(ctx, s); err != nil {
@@ -137,6 +135,17 @@ func start(ctx context.Context, s *session, setup component.Setup) error {
 	return describe(setup, true)
 }
 
+// adopts reports whether a start goes on with the cluster that is up, whole or in parts.
+func adopts(empty, up bool, has, wants component.Profile) (bool, error) {
+	if empty || !up {
+		return false, nil
+	}
+	if has != wants {
+		return false, fmt.Errorf("the cluster runs with profile %s: stop it first (make cluster-down), or begin anew with `up --fresh`", has)
+	}
+	return true, nil
+}
+
 // fresh removes every trace of an earlier cluster and prepares the network and the files of a new one.
 func fresh(ctx context.Context, s *session) error {
 	if err := remains.Clean(ctx, s.at); err != nil {
@@ -146,6 +155,9 @@ func fresh(ctx context.Context, s *session) error {
 		return fmt.Errorf("remove old logs: %w", err)
 	}
 	if err := remains.Claim(s.at); err != nil {
+		return err
+	}
+	if err := remains.SaveSysctls(s.at); err != nil {
 		return err
 	}
 	if err := network.Up(ctx); err != nil {

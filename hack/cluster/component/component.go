@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tidegate/tidegate/hack/cluster/network"
 	"github.com/tidegate/tidegate/hack/cluster/place"
 	"github.com/tidegate/tidegate/hack/cluster/process"
@@ -83,20 +85,30 @@ func Find(name string) (Component, error) {
 	return all[at], nil
 }
 
-// Start runs the component unless it runs already, and records it.
+// Start runs the component unless it runs already, and records it. A paused one it lets run on; one whose record was lost
+// it finds again.
 func (c Component) Start(ctx context.Context, s Setup) (process.Record, error) {
 	book := Book(s.Place)
-	record, err := book.Find(c.Name)
-	if err != nil || record.State() != process.Gone {
-		return record, err
-	}
-	if err := prepare(ctx, c.Name, s); err != nil {
-		return record, err
-	}
 	spec := c.spec(s)
 	spec.Name, spec.Log, spec.Netns = c.Name, s.Place.Log(c.Name), network.File
 	if spec.Dir == "" {
 		spec.Dir = s.Place.Run()
+	}
+	record, err := book.Find(c.Name)
+	if err == nil && record.State() == process.Gone {
+		record, err = book.Adopt(spec)
+	}
+	if err != nil {
+		return record, err
+	}
+	switch record.State() {
+	case process.Running:
+		return record, nil
+	case process.Paused:
+		return record, record.Signal(unix.SIGCONT)
+	}
+	if err := prepare(ctx, c.Name, s); err != nil {
+		return record, err
 	}
 	return book.Start(ctx, spec)
 }

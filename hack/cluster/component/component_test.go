@@ -2,12 +2,20 @@ package component
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tidegate/tidegate/hack/cluster/place"
+	"github.com/tidegate/tidegate/hack/cluster/process"
 )
 
 func TestComponentsNeedWhatIsThere(t *testing.T) {
@@ -54,6 +62,76 @@ func TestAnUnknownComponentIsAnsweredWithTheKnownOnes(t *testing.T) {
 	}
 	if c, err := Find("redis"); err != nil || c.Name != "redis" {
 		t.Errorf("%v, %v", c.Name, err)
+	}
+}
+
+// shell is a component that runs a script, in a cluster without a network.
+func shell(t *testing.T, at place.Place) (Component, process.Spec) {
+	t.Helper()
+	spec := process.Spec{Name: "redis", Path: "/bin/sleep", Args: []string{"600", "0"}, Log: at.Log("redis"), Dir: at.Home}
+	return Component{Name: "redis", spec: func(Setup) process.Spec { return process.Spec{Path: spec.Path, Args: spec.Args, Dir: spec.Dir} }}, spec
+}
+
+func TestAStartLetsAPausedComponentRunOn(t *testing.T) {
+	at := place.Place{Home: t.TempDir()}
+	c, spec := shell(t, at)
+	record, err := Book(at).Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end(t, record)
+	if err := record.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	await(t, record, process.Paused)
+	again, err := c.Start(t.Context(), Setup{Place: at})
+	if err != nil || again != record {
+		t.Errorf("%+v, %v; want the one that was paused, %+v", again, err, record)
+	}
+	await(t, record, process.Running)
+}
+
+func TestAStartFindsAComponentWhoseRecordWasLost(t *testing.T) {
+	at := place.Place{Home: t.TempDir()}
+	c, spec := shell(t, at)
+	spec.Args[1] = strconv.Itoa(os.Getpid())
+	record, err := Book(at).Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end(t, record)
+	file := filepath.Join(at.Records(), "redis.json")
+	for _, text := range []string{"", `{"name":"redis","pi`, "{}"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := Book(at).Find("redis"); err != nil || found.State() != process.Gone {
+			t.Errorf("%q: %+v, %v", text, found, err)
+		}
+		if again, err := c.Start(t.Context(), Setup{Place: at}); err != nil || again != record {
+			t.Errorf("%q: %+v, %v: a second Redis would fail on the first one's port", text, again, err)
+		}
+		if found, err := Book(at).Find("redis"); err != nil || found != record {
+			t.Errorf("%q: not recorded anew: %+v, %v", text, found, err)
+		}
+	}
+}
+
+func end(t *testing.T, record process.Record) {
+	t.Helper()
+	if err := record.Kill(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+func await(t *testing.T, record process.Record, state process.State) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); record.State() != state; <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("is %s, not %s, after 10 s", record.State(), state)
+		}
 	}
 }
 

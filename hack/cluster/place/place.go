@@ -4,6 +4,7 @@ package place
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +35,22 @@ func Find() (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("find a place for binaries and state: %w; set XDG_CACHE_HOME", err)
 	}
-	return Place{Repo: repo, Home: filepath.Join(cache, "tidegate", "cluster")}, nil
+	home, err := resolve(filepath.Join(cache, "tidegate", "cluster"))
+	if err != nil {
+		return Place{}, fmt.Errorf("find a place for binaries and state: %w", err)
+	}
+	return Place{Repo: repo, Home: home}, nil
+}
+
+// resolve follows every symbolic link: the kernel names programs and mounts by their real paths, and a clean-up looks for
+// them by these. What does not exist yet cannot be a link.
+func resolve(path string) (string, error) {
+	target, err := filepath.EvalSymlinks(path)
+	if up := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && up != path {
+		target, err = resolve(up)
+		return filepath.Join(target, filepath.Base(path)), err
+	}
+	return target, err
 }
 
 func root(dir string) (string, error) {
@@ -66,6 +82,9 @@ func (p Place) Images() string { return filepath.Join(p.Home, "images") }
 func (p Place) Run(elem ...string) string {
 	return filepath.Join(append([]string{p.Home, "run"}, elem...)...)
 }
+
+// Lock is the file that a command locks while it builds, starts or stops.
+func (p Place) Lock() string { return filepath.Join(p.Home, "lock") }
 
 // Records is the folder that says which processes are the cluster's.
 func (p Place) Records() string { return p.Run("pids") }

@@ -24,6 +24,31 @@ func TestTheRepositoryIsFoundFromAnyFolderInIt(t *testing.T) {
 	}
 }
 
+func TestACacheBehindALinkIsKnownByItsRealPath(t *testing.T) {
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, link := filepath.Join(base, "disk"), filepath.Join(base, "link")
+	if err := os.Mkdir(disk, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(disk, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(link, "cache"))
+	want := filepath.Join(disk, "cache", "tidegate", "cluster")
+	if at, err := place.Find(); err != nil || at.Home != want {
+		t.Errorf("before the first start: %s, %v", at.Home, err)
+	}
+	if err := os.MkdirAll(want, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := place.Find(); err != nil || at.Home != want {
+		t.Errorf("%s, %v: a stop would look for the mounts and programs under a path that the kernel does not know", at.Home, err)
+	}
+}
+
 func TestElsewhereTheErrorSaysWhereToGo(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module other\n"), 0o600); err != nil {

@@ -99,7 +99,9 @@ func (b Book) file(name string) string { return filepath.Join(b.Dir, name+".json
 func (b Book) write(r Record) error {
 	text, err := json.Marshal(r)
 	if err == nil {
-		err = os.WriteFile(b.file(r.Name), text, 0o600)
+		// Renamed into place: half a record would lose the process.
+		file := b.file(r.Name)
+		err = errors.Join(os.WriteFile(file+".new", text, 0o600), os.Rename(file+".new", file))
 	}
 	if err != nil {
 		return fmt.Errorf("record %s, which runs as process %d: %w", r.Name, r.PID, err)
@@ -107,20 +109,42 @@ func (b Book) write(r Record) error {
 	return nil
 }
 
-// Find reads the record of a component. Without one it returns a record of a process that is gone.
+// Find reads the record of a component. Without one that makes sense it returns a record of a process that is gone: see
+// Adopt for a process that may run nevertheless.
 func (b Book) Find(name string) (Record, error) {
 	text, err := os.ReadFile(b.file(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Record{Name: name}, nil
 	}
-	var r Record
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
 	if err != nil {
 		return Record{}, fmt.Errorf("read the process record of %s: %w", name, err)
 	}
+	var r Record
+	if err := json.Unmarshal(text, &r); err != nil || r.Name != name {
+		return Record{Name: name}, nil //nolint:nilerr // half a record must not keep the other components from being started and stopped
+	}
 	return r, nil
+}
+
+// Adopt looks for a process that was started with exactly this command line and lost its record, and records it anew. The
+// files of one cluster in it make it unique. Without such a process it returns a record of one that is gone.
+func (b Book) Adopt(s Spec) (Record, error) {
+	want := strings.Join(append([]string{s.Path}, s.Args...), "\x00") + "\x00"
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return Record{}, fmt.Errorf("list processes: %w", err)
+	}
+	for _, file := range files {
+		pid, errPID := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		line, errLine := os.ReadFile(file) //nolint:gosec // a file of the kernel's
+		if errPID != nil || errLine != nil || string(line) != want {
+			continue
+		}
+		if r, err := identify(s.Name, pid); err == nil && r.State() != Gone {
+			return r, b.write(r)
+		}
+	}
+	return Record{Name: s.Name}, nil
 }
 
 // Forget removes a record.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func TestStopEndsAPausedProcessAndOneThatIgnoresTheRequest(t *testing.T) {
 	if err := paused.Stop(t.Context(), time.Minute); err != nil || paused.State() != process.Gone {
 		t.Errorf("paused: %v, %s", err, paused.State())
 	}
-	book, deaf := start(t, "trap '' TERM; echo ready; while :; do sleep 600; done")
+	book, deaf := start(t, "trap '' TERM; echo ready; exec sleep 600")
 	await(t, "the trap is set", func() bool { return logged(book) == "ready\n" })
 	if err := deaf.Stop(t.Context(), 50*time.Millisecond); err != nil || deaf.State() != process.Gone {
 		t.Errorf("deaf: %v, %s", err, deaf.State())
@@ -119,5 +120,71 @@ func TestAProgramThatDoesNotExistIsNamed(t *testing.T) {
 	}
 	if records, err := book.All(); len(records) != 0 || err != nil {
 		t.Errorf("a component that never ran is recorded: %v, %v", records, err)
+	}
+}
+
+func TestARecordThatMakesNoSenseIsOneOfAProcessThatIsGone(t *testing.T) {
+	book, started := start(t, "exec sleep 600")
+	for _, text := range []string{"", `{"name":"shell","pid":1`, "null", `{"name":"other","pid":1}`} {
+		if err := os.WriteFile(filepath.Join(book.Dir, "etcd.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := book.Find("etcd"); err != nil || found.State() != process.Gone || found.Name != "etcd" {
+			t.Errorf("%q: %+v, %v", text, found, err)
+		}
+		if all, err := book.All(); err != nil || len(all) != 2 || all[1] != started {
+			t.Errorf("%q: %+v, %v: one broken record hides every other process", text, all, err)
+		}
+	}
+}
+
+func TestOnlyTheVeryCommandLineIsAdopted(t *testing.T) {
+	book := process.Book{Dir: t.TempDir()}
+	log := filepath.Join(t.TempDir(), "log")
+	mark := strconv.Itoa(os.Getpid())
+	spec := process.Spec{Name: "redis", Path: "/bin/sleep", Args: []string{"600", mark}, Log: log}
+	record, err := book.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := book.Forget("redis"); err != nil {
+		t.Fatal(err)
+	}
+	other := spec
+	other.Args = []string{"600", mark + "0"}
+	if found, err := book.Adopt(other); err != nil || found.State() != process.Gone {
+		t.Errorf("a stranger is adopted, and killed by the next stop: %+v, %v", found, err)
+	}
+	if found, err := book.Adopt(spec); err != nil || found != record {
+		t.Errorf("%+v, %v; want %+v", found, err, record)
+	}
+	if err := record.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := book.Adopt(spec); err != nil || found.State() != process.Gone {
+		t.Errorf("a process that ended is adopted: %+v, %v", found, err)
+	}
+}
+
+func TestARecordIsReplacedWhole(t *testing.T) {
+	book, first := start(t, "exec sleep 600")
+	file := filepath.Join(book.Dir, "shell.json")
+	// Whoever reads the old record right now has this file open.
+	if err := os.Link(file, file+".old"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := book.Start(t.Context(), process.Spec{Name: "shell", Path: "/bin/sleep", Args: []string{"601"}, Log: filepath.Join(t.TempDir(), "log")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(file + ".old")
+	if err != nil || !strings.Contains(string(old), strconv.Itoa(first.PID)) {
+		t.Errorf("%s, %v: a crash in between leaves half a record", old, err)
+	}
+	if all, err := book.All(); err != nil || len(all) != 1 || all[0] != second {
+		t.Errorf("%+v, %v", all, err)
 	}
 }

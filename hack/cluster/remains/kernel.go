@@ -95,6 +95,9 @@ func MakeCgroups(name string) error {
 	return nil
 }
 
+// controllers are those that the kubelet insists on in its cgroup, as far as the machine has them.
+var controllers = []string{"cpu", "cpuset", "memory", "pids", "hugetlb"}
+
 // delegate passes the controllers of cgroup v2 down; v1 has no such file. In a hybrid setup v2 has no controllers.
 func delegate(parents ...string) error {
 	for _, dir := range parents {
@@ -102,14 +105,35 @@ func delegate(parents ...string) error {
 		if err != nil {
 			return nil //nolint:nilerr // cgroup v1
 		}
-		for _, controller := range strings.Fields(string(available)) {
-			err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+controller), 0o600) //nolint:gosec // a file of the kernel's
-			if err != nil {
-				return fmt.Errorf("pass cgroup controller %s down from %s: %w", controller, dir, err)
+		file := filepath.Join(dir, "cgroup.subtree_control")
+		enabled, err := os.ReadFile(file) //nolint:gosec // a file of the kernel's
+		if err != nil {
+			return fmt.Errorf("see which cgroup controllers %s passes down: %w", dir, err)
+		}
+		var missing []string
+		for _, controller := range controllers {
+			if slices.Contains(strings.Fields(string(available)), controller) && !slices.Contains(strings.Fields(string(enabled)), controller) {
+				missing = append(missing, "+"+controller)
 			}
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		if err := os.WriteFile(file, []byte(strings.Join(missing, " ")), 0o600); err != nil {
+			return fmt.Errorf("pass cgroup controllers %s down from %s: %w", strings.Join(missing, " "), dir, explain(err, dir))
 		}
 	}
 	return nil
+}
+
+// explain says what the kernel means by "device or resource busy", the answer that containers get.
+func explain(err error, dir string) error {
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	return fmt.Errorf("%w: %[2]s has processes of its own, and the kernel passes controllers down only from a cgroup without any, as in "+
+		"a container with a cgroup namespace. Move them first: mkdir %[2]s/init; for p in $(cat %[2]s/cgroup.procs); "+
+		"do echo $p > %[2]s/init/cgroup.procs; done. Or run the container with the host's cgroup namespace (docker run --cgroupns=host)", err, dir)
 }
 
 // members adds the processes in a cgroup and below it.

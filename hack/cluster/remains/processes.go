@@ -51,6 +51,17 @@ func processes(at place.Place) []found {
 	return all
 }
 
+// Programs are the folders of built parts from which a process runs.
+func Programs(at place.Place) []string {
+	var folders []string
+	for _, pid := range pids() {
+		if program, err := os.Readlink(proc(pid, "exe")); err == nil && strings.HasPrefix(program, at.Bin()+"/") {
+			folders = append(folders, filepath.Dir(program))
+		}
+	}
+	return folders
+}
+
 func proc(pid int, file string) string { return filepath.Join("/proc", strconv.Itoa(pid), file) }
 
 func ours(pid int, at place.Place, inside os.FileInfo) bool {

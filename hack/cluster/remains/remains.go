@@ -22,13 +22,18 @@ const goneTimeout = 20 * time.Second
 // Clean removes everything of the cluster except built parts, images and logs, and returns an error that names whatever
 // is still there afterwards. Without a cluster it does nothing, and the cluster of another cache it leaves alone.
 func Clean(ctx context.Context, at place.Place) error {
-	if err := mine(owner, at); err != nil {
+	dead, err := mine(owner, at, holders)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
 	sockets := shimSockets(at)
 	problems := []error{endProcesses(ctx, at), removeCgroups(ctx, network.Namespace), unmount(at.Run())}
+	if dead.Home != "" {
+		problems = append(problems, unmount(dead.Run()), sysctlsOf(dead).restore())
+	}
+	problems = append(problems, sysctlsOf(at).restore())
 	for _, file := range slices.Concat(sockets, traces(at)) {
 		problems = append(problems, os.RemoveAll(file))
 	}
@@ -57,10 +62,11 @@ func Find(at place.Place) []string {
 	if network.Exists() {
 		left = append(left, "network namespace "+network.Namespace)
 	}
-	return left
+	return append(left, sysctlsOf(at).changed()...)
 }
 
-// forget removes the cluster's state. The logs stay for whoever wants to know what happened.
+// forget removes the cluster's state. The logs stay for whoever wants to know what happened, and the kernel's settings
+// until they are restored.
 func forget(at place.Place) error {
 	entries, err := os.ReadDir(at.Run())
 	if errors.Is(err, os.ErrNotExist) {
@@ -68,7 +74,7 @@ func forget(at place.Place) error {
 	}
 	problems := []error{err}
 	for _, entry := range entries {
-		if entry.Name() != "log" {
+		if entry.Name() != "log" && entry.Name() != sysctlFile {
 			problems = append(problems, os.RemoveAll(at.Run(entry.Name())))
 		}
 	}

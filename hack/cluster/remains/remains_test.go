@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,25 +46,6 @@ func TestAStopKeepsTheLogsOnly(t *testing.T) {
 	}
 	if err := forget(place.Place{Home: filepath.Join(at.Home, "nothing")}); err != nil {
 		t.Errorf("without a cluster: %v", err)
-	}
-}
-
-func TestTheClusterOfAnotherCacheIsLeftAlone(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "owner")
-	one, two := place.Place{Home: "/one/tidegate/cluster"}, place.Place{Home: "/two/tidegate/cluster"}
-	if err := mine(file, two); err != nil {
-		t.Errorf("nobody's: %v", err)
-	}
-	if err := claim(file, one); err != nil {
-		t.Fatal(err)
-	}
-	if err := claim(file, one); err != nil {
-		t.Errorf("my own again: %v", err)
-	}
-	for _, err := range []error{claim(file, two), mine(file, two)} {
-		if err == nil || !strings.Contains(err.Error(), "XDG_CACHE_HOME=/one,") {
-			t.Errorf("%v: the pods of a running cluster would be killed", err)
-		}
 	}
 }
 

@@ -32,8 +32,8 @@ type Deps struct {
 	Raw      func(*http.Request) (string, token.Source)
 	// Audit records decisions (default: nowhere).
 	Audit audit.Sink
-	// Policies is the policy of a fleet, which must be valid (default policy.Default). It is asked at every tick and
-	// must be fast and safe for concurrent use.
+	// Policies is the policy of a fleet of which Facts know none of its own, and must be valid (default policy.Default). It
+	// is asked at every tick and must be fast and safe for concurrent use.
 	Policies func(fleet.ID) policy.Policy
 	// Probe asks the admin port at a base URL whether its node lives (default: GET /healthz).
 	Probe func(ctx context.Context, adminURL string) error

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tidegate/tidegate/balancer/cluster"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
@@ -14,11 +15,8 @@ import (
 
 // Facts is what Kubernetes says of the fleets. Its methods answer from memory and are safe for concurrent use.
 type Facts interface {
-	// Ready is false while what Kubernetes says of the fleet has not arrived: then its limits are not known, and nothing may
-	// be decided. A fleet of which Kubernetes is not asked is always ready.
-	Ready(id fleet.ID) bool
-	// Of is nil where Kubernetes says nothing of the fleet; then heartbeats are all there is. The answer is never changed.
-	Of(id fleet.ID) *load.Cluster
+	// Look is what is known of the fleet, all of it at one moment: a policy is never older than the word that it is known.
+	Look(id fleet.ID) cluster.View
 }
 
 // Events tells users of a fleet what the leader does and what is wrong, where they look first. Tell must not block.
@@ -29,8 +27,7 @@ type Events interface {
 // nothing is what an ordinary machine says of fleets.
 type nothing struct{}
 
-func (nothing) Ready(fleet.ID) bool                 { return true }
-func (nothing) Of(fleet.ID) *load.Cluster           { return nil }
+func (nothing) Look(fleet.ID) cluster.View          { return cluster.View{} }
 func (nothing) Tell(fleet.ID, bool, string, string) {}
 
 // The reasons of events, one word each as Kubernetes wants them.
@@ -58,8 +55,9 @@ type finding struct {
 // findings are those of a model and its decision.
 func findings(f load.Fleet, d decision.Decision) []finding {
 	held := finding{reason: eventHeld, over: "Decisions are made again."}
-	if strings.HasPrefix(d.Reason, "hold-") {
-		held.words, held.same = d.Note, d.Reason // the words count down to the expiry
+	// Of a fleet of which the API server has not told there is nobody to tell: most often it is about to.
+	if strings.HasPrefix(d.Reason, "hold-") && (f.NoPolicy == "" || f.Cluster != nil) {
+		held.words, held.same = d.Note, d.Reason+f.NoPolicy // the words count down to the expiry
 	}
 	stuck := finding{reason: eventStuck, over: "No pod is stuck any more."}
 	if f.Stuck > 0 {
@@ -70,7 +68,7 @@ func findings(f load.Fleet, d decision.Decision) []finding {
 		return []finding{held, stuck}
 	}
 	refused := finding{reason: eventPolicy, over: "The policy is in use again."}
-	if c.Fault != "" {
+	if c.Fault != "" && f.NoPolicy == "" {
 		refused.words = "The last good policy holds: " + c.Fault
 	}
 	missing := finding{reason: eventTolerance}

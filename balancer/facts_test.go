@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate/tidegate/balancer/cluster"
+	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
@@ -14,22 +16,22 @@ import (
 
 // town is the cluster that a world is in: what Kubernetes would say, and what users were told.
 type town struct {
-	mu      sync.Mutex
-	unready bool
-	cluster *load.Cluster
-	told    []string
+	mu   sync.Mutex
+	view cluster.View
+	told []string
 }
 
-func (c *town) Ready(fleet.ID) bool {
+func (c *town) Look(fleet.ID) cluster.View {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.unready
+	return c.view
 }
 
-func (c *town) Of(fleet.ID) *load.Cluster {
+// rule says what the fleet's policy is, or why there is none.
+func (c *town) rule(p *policy.Policy, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.cluster
+	c.view.Policy, c.view.NoPolicy = p, why
 }
 
 func (c *town) Tell(id fleet.ID, warning bool, reason, message string) {
@@ -60,8 +62,8 @@ func (c *town) say(change func(*load.Cluster)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := load.Cluster{}
-	if c.cluster != nil {
-		next = *c.cluster
+	if c.view.Cluster != nil {
+		next = *c.view.Cluster
 	}
 	pods := map[fleet.NodeID]load.Pod{}
 	for id, pod := range next.Pods {
@@ -69,7 +71,7 @@ func (c *town) say(change func(*load.Cluster)) {
 	}
 	next.Pods = pods
 	change(&next)
-	c.cluster = &next
+	c.view.Cluster = &next
 }
 
 // settle says that these nodes are all there is.
@@ -82,29 +84,10 @@ func (c *town) settle(nodes ...fleet.NodeID) {
 	})
 }
 
-func (c *town) lives(d *Deps) { d.Facts, d.Events = c, c }
+// stale says whether the API server is heard.
+func (c *town) stale(is bool) { c.say(func(f *load.Cluster) { f.Stale = is }) }
 
-func TestNothingIsDecidedBeforeTheLimitsAreKnown(t *testing.T) {
-	w, c := newWorld(t, ids(4)...), &town{unready: true}
-	w.policy.MaxReplicas = 2 // the rule of all fleets, narrower than this fleet's own
-	leader := w.replica(c.lives)
-	leader.elect(100)
-	w.run(10, leader)
-	if reading := w.read("tidegate:{shop/chat}:decision"); reading.Found {
-		t.Fatalf("decided %+v by limits that may not be the fleet's", w.decision())
-	}
-	if owners, _ := owned(w.table()); len(owners) != 4 {
-		t.Errorf("owners %v: shards need no limits", owners)
-	}
-	w.policy.MaxReplicas = 50
-	c.mu.Lock()
-	c.unready = false
-	c.mu.Unlock()
-	w.run(2, leader)
-	if d := w.decision(); d.Desired != 4 {
-		t.Errorf("desired %d, want the 4 that run", d.Desired)
-	}
-}
+func (c *town) lives(d *Deps) { d.Facts, d.Events = c, c }
 
 func TestADeadPodsShardsMoveWithoutAProbe(t *testing.T) {
 	w, c := newWorld(t, ids(3)...), &town{}

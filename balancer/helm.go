@@ -31,6 +31,8 @@ type helm struct {
 	decisions, states, tables fenced.Cell
 
 	restored bool
+	// noPolicy is why nothing was decided when this leader last looked; empty when it could.
+	noPolicy string
 	state    decide.State
 	// shown is the newest decision; written the one that Redis holds, since writtenAt on the server's clock.
 	shown     decision.Decision
@@ -77,11 +79,11 @@ func (k *keeper) govern(ctx context.Context, p policy.Policy, f load.Fleet) (loa
 		}
 		// What was restored may name other nodes and another count than f was made with.
 		k.ghosts = k.book.Expect(p, k.named())
-		f = k.book.Fleet(p, k.id, k.standing())
+		f = k.model(p)
 		k.measure(p, f)
 	}
 	h.decide(p, f)
-	f = k.book.Fleet(p, k.id, k.standing())
+	f = k.model(p)
 	// Before it is stored: whoever hears of the decision may ask at once who leaves.
 	k.show(f)
 	if !f.Reachable {
@@ -95,11 +97,16 @@ func (k *keeper) govern(ctx context.Context, p policy.Policy, f load.Fleet) (loa
 }
 
 // decide applies the policy. Where no decision stands, the first one waits until every living node had the time to speak:
-// who has not is no reason to scale in. None is made while the fleet's limits are not known: those of all fleets could be
-// narrower, and cut it.
+// who has not is no reason to scale in. One that ran out while the policy was not known is no answer any more when it is.
 func (h *helm) decide(p policy.Policy, f load.Fleet) {
-	if !h.k.b.Facts.Ready(h.k.id) {
-		return
+	if f.NoPolicy != h.noPolicy {
+		h.noPolicy = f.NoPolicy
+		if h.noPolicy != "" {
+			h.k.logger.Warn("nothing is decided: the fleet's policy is not known", slog.String(logkey.Reason, h.noPolicy))
+		} else {
+			h.k.logger.Info("the fleet's policy is known")
+			h.state = decide.Revive(p, h.state, f.Now)
+		}
 	}
 	if !h.state.Decided && h.k.book.Watched() <= p.StaleAfter() {
 		return
@@ -139,7 +146,7 @@ func (h *helm) store(ctx context.Context, now time.Time) error {
 
 // differs reports whether readers of one decision should be told of the other; a newer expiry alone can wait.
 func differs(a, b decision.Decision) bool {
-	return a.Sequence != b.Sequence || a.Desired != b.Desired || a.Answer != b.Answer || a.Urgency != b.Urgency || a.Reason != b.Reason ||
+	return a.Sequence != b.Sequence || a.Desired != b.Desired || a.Answer != b.Answer || a.AnswerLasts != b.AnswerLasts || a.Urgency != b.Urgency || a.Reason != b.Reason ||
 		a.LimitedBy != b.LimitedBy || a.Policy != b.Policy || a.Mode != b.Mode || !slices.Equal(a.Victims, b.Victims)
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidegate/tidegate/balancer/cluster"
 	"github.com/tidegate/tidegate/balancer/placement"
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/balancer/roll"
@@ -32,6 +33,7 @@ type keeper struct {
 	logger *slog.Logger
 	busy   atomic.Bool
 
+	view    cluster.View // what this tick goes by
 	book    roll.Book
 	weights map[fleet.NodeID]float64
 	loads   []float64
@@ -57,11 +59,11 @@ func newKeeper(b *Balancer, id fleet.ID) *keeper {
 // tick reads, decides, moves and publishes, as far as this replica may.
 func (k *keeper) tick(ctx context.Context, in *office, readable bool) {
 	began := time.Now()
-	p := k.b.Policies(k.id)
+	p := k.look()
 	k.observe(ctx, p, readable)
 	k.takeHelm(in)
 	k.ghosts = k.book.Expect(p, k.named())
-	f := k.book.Fleet(p, k.id, k.standing())
+	f := k.model(p)
 	k.measure(p, f)
 	if in != nil {
 		writeCtx, cancel := in.bind(ctx)
@@ -76,13 +78,29 @@ func (k *keeper) tick(ctx context.Context, in *office, readable bool) {
 	k.b.metrics.stepSeconds.Observe(time.Since(began).Seconds())
 }
 
+// look takes what is known besides heartbeats, once for the whole tick, and returns the policy to go by.
+func (k *keeper) look() policy.Policy {
+	k.view = k.b.Facts.Look(k.id)
+	if k.view.Policy != nil {
+		return *k.view.Policy
+	}
+	return k.b.Policies(k.id)
+}
+
+// model is the fleet at the newest reading, as what stands makes it.
+func (k *keeper) model(p policy.Policy) load.Fleet {
+	f := k.book.Fleet(p, k.id, k.standing())
+	f.NoPolicy = k.view.NoPolicy
+	return f
+}
+
 // observe reads the heartbeats, hears what Kubernetes says of them, and finds out who died.
 func (k *keeper) observe(ctx context.Context, p policy.Policy, readable bool) {
 	heard := readable && k.listen(ctx, p)
 	if !heard {
 		k.book.Missed()
 	}
-	k.book.See(p, k.b.Facts.Of(k.id))
+	k.book.See(p, k.view.Cluster)
 	if heard {
 		judge(ctx, &k.book, p, k.b.ProbeTimeout, k.b.Probe)
 	}
@@ -143,6 +161,9 @@ func (k *keeper) table() *shard.Table {
 
 func (k *keeper) standing() roll.Standing {
 	d := k.decision()
+	if d.Sequence == 0 {
+		return roll.Standing{} // what is shown where nothing was ever decided asks for nobody
+	}
 	return roll.Standing{Desired: d.Desired, Victims: d.Victims}
 }
 

@@ -59,17 +59,5 @@ func (o Options) watcher(rules policy.Policy, logger *slog.Logger) (*cluster.Wat
 	if err != nil {
 		return nil, fmt.Errorf("--kubernetes: %w", err)
 	}
-	return cluster.New(clients, o.namespaces(), rules, logger)
-}
-
-// followed are the policies of fleets: what a fleet's ScaledObject asks for, else the rules of all.
-func followed(watcher *cluster.Watcher, rules policy.Policy) func(fleet.ID) policy.Policy {
-	return func(id fleet.ID) policy.Policy {
-		if watcher != nil {
-			if p, known := watcher.Policy(id); known {
-				return p
-			}
-		}
-		return rules
-	}
+	return cluster.New(clients, cluster.Settings{Namespaces: o.namespaces(), Base: rules}, logger)
 }

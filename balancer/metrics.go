@@ -31,6 +31,7 @@ type metrics struct {
 	resolves     *prometheus.CounterVec
 	tableVersion *prometheus.GaugeVec
 	holdSeconds  *prometheus.CounterVec
+	unheard      *prometheus.GaugeVec
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -47,6 +48,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		fenced:       prometheus.NewCounter(prometheus.CounterOpts{Name: metric.BalancerFencedTotal, Help: "Writes refused because a newer leader has written."}),
 		resolves:     counter(metric.BalancerResolvesTotal, "Answers to clients that asked for their node, by HTTP status.", metric.LabelCode),
 		tableVersion: gauge(metric.BalancerTableVersion, "Version of the newest shard table.", metric.LabelFleet),
+		unheard:      gauge(metric.BalancerKubernetesStale, "1 while what Kubernetes said of the fleet may be over, because the API server is not heard.", metric.LabelFleet),
 		holdSeconds:  counter(metric.BalancerHoldSecondsTotal, "Time for which the last decision was held for want of data.", metric.LabelFleet, metric.LabelReason),
 		stepSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: metric.BalancerStepSeconds, Help: "Time of one tick of one fleet.",
@@ -54,7 +56,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 	}
 	registry.MustRegister(m.leader, m.desired, m.urgency, m.decisions, m.stepSeconds, m.nodes, m.stuck, m.badBeats, m.moves,
-		m.orphans, m.fenced, m.resolves, m.tableVersion, m.holdSeconds)
+		m.orphans, m.fenced, m.resolves, m.tableVersion, m.holdSeconds, m.unheard)
 	return m
 }
 
@@ -112,6 +114,11 @@ func (m *metrics) seen(f load.Fleet, d decision.Decision, table *shard.Table) {
 	for state, count := range counts {
 		m.nodes.WithLabelValues(name, state).Set(float64(count))
 	}
+	unheard := 0.0
+	if f.Cluster != nil && f.Cluster.Stale {
+		unheard = 1
+	}
+	m.unheard.WithLabelValues(name).Set(unheard)
 	m.stuck.WithLabelValues(name).Set(float64(f.Stuck))
 	m.desired.WithLabelValues(name).Set(float64(d.Desired))
 	m.urgency.WithLabelValues(name).Set(float64(d.Urgency))

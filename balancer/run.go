@@ -19,6 +19,8 @@ import (
 
 	"github.com/tidegate/tidegate/balancer/audit"
 	"github.com/tidegate/tidegate/balancer/lead"
+	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/kube"
 	"github.com/tidegate/tidegate/internal/logkey"
 	"github.com/tidegate/tidegate/internal/redisconn"
@@ -98,7 +100,7 @@ func assemble(ctx context.Context, o Options, client redis.UniversalClient, logg
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d := Deps{
 		Redis: client, Elector: elector, Verifier: verifier, Raw: o.Token.Raw, Registry: registry, Logger: logger,
-		Policies: followed(watcher, rules), Profile: o.Pprof,
+		Policies: func(fleet.ID) policy.Policy { return rules }, Profile: o.Pprof,
 		Shards: o.Shards, Interval: o.Interval, Timeout: o.Redis.Timeout, ProbeTimeout: o.ProbeTimeout,
 	}
 	var helpers []func(context.Context)

@@ -64,7 +64,18 @@ func TestAShadowServesWhatIsAskedForAlready(t *testing.T) {
 	if _, err := c.GetMetrics(t.Context(), ask(ref())); status.Code(err) != codes.Unavailable {
 		t.Errorf("error %v: what ran 12 s ago may run no more", err)
 	}
-	d.Mode = "act"
+	d.Answer, d.AnswerLasts = 1, true // beside other triggers
+	b.put(d)
+	for after, want := range map[time.Duration]codes.Code{12 * time.Second: codes.OK, 89 * time.Second: codes.OK, 91 * time.Second: codes.Unavailable} {
+		b.at(serverTime.Add(after))
+		answer, err := c.GetMetrics(t.Context(), ask(ref()))
+		if status.Code(err) != want {
+			t.Errorf("%s after it was confirmed: %v, want %s: an error among other triggers stops all scaling in", after, err, want)
+		} else if want == codes.OK && answer.GetMetricValues()[0].GetMetricValueFloat() != 1 {
+			t.Errorf("%s after it was confirmed: answer %v, want 1", after, answer)
+		}
+	}
+	d.Mode, d.AnswerLasts = "act", false
 	b.put(d)
 	b.at(serverTime)
 	if _, err := c.GetMetrics(t.Context(), ask(ref("mode", "shadow"))); status.Code(err) != codes.Unavailable {

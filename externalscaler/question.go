@@ -86,7 +86,7 @@ func judge(id fleet.ID, p policy.Policy, d decision.Decision, now time.Time, ok 
 			"that it reaches Redis and that the nodes send heartbeats", d.Sequence, id, d.ExpiresAt.UTC().Format(time.RFC3339))
 	case wouldAct(p, d, now):
 		return refuse(codes.Unavailable, "fleet %s is in shadow mode, which answers spec.replicas, and the balancer does not tell that now: "+
-			"set key \"mode\" to \"act\", or check that a balancer leads and watches the cluster (--kubernetes)", id)
+			"set key \"mode\" to \"act\", or check that a balancer leads, watches the cluster (--kubernetes) and hears the API server", id)
 	}
 	return nil
 }

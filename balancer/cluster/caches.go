@@ -9,9 +9,7 @@ import (
 	autoscaling "k8s.io/api/autoscaling/v2"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -26,30 +24,37 @@ type caches struct {
 	deployments, pods, hpas, sets, objects cache.SharedIndexInformer
 	// told says that the handler of the ScaledObjects has seen the first list.
 	told cache.ResourceEventHandlerRegistration
+	// contact is when the API server was last heard.
+	contact *contact
 }
 
+// The kinds of objects that are watched.
+const (
+	kindObjects     = "scaledobjects.keda.sh"
+	kindDeployments = "deployments"
+	kindSets        = "replicasets"
+	kindPods        = "pods"
+	kindHPAs        = "horizontalpodautoscalers"
+)
+
 // newCaches prepares the watches of a namespace; handler hears of its ScaledObjects.
-func newCaches(c Clients, namespace string, handler cache.ResourceEventHandler) (*caches, error) {
-	typed := informers.NewSharedInformerFactoryWithOptions(c.Kube, 0, informers.WithNamespace(namespace))
-	dynamic := dynamicinformer.NewFilteredDynamicSharedInformerFactory(c.Dynamic, 0, namespace, nil)
+func newCaches(c Clients, namespace string, heard *contact, handler cache.ResourceEventHandler) (*caches, error) {
+	byOwner := cache.Indexers{byController: controllerKey}
+	objects := c.Dynamic.Resource(scaledobject.Resource).Namespace(namespace)
 	// Of a ReplicaSet only the metadata counts; its template is the largest part.
-	metadata := metadatainformer.NewFilteredSharedInformerFactory(c.Metadata, 0, namespace, nil)
+	sets := c.Metadata.Resource(apps.SchemeGroupVersion.WithResource("replicasets")).Namespace(namespace)
 	k := &caches{
-		deployments: typed.Apps().V1().Deployments().Informer(),
-		pods:        typed.Core().V1().Pods().Informer(),
-		hpas:        typed.Autoscaling().V2().HorizontalPodAutoscalers().Informer(),
-		sets:        metadata.ForResource(apps.SchemeGroupVersion.WithResource("replicasets")).Informer(),
-		objects:     dynamic.ForResource(scaledobject.Resource).Informer(),
+		contact:     heard,
+		deployments: watched(heard, kindDeployments, c.Kube, c.Kube.AppsV1().Deployments(namespace), &apps.Deployment{}, nil),
+		pods:        watched(heard, kindPods, c.Kube, c.Kube.CoreV1().Pods(namespace), &core.Pod{}, byOwner),
+		hpas:        watched(heard, kindHPAs, c.Kube, c.Kube.AutoscalingV2().HorizontalPodAutoscalers(namespace), &autoscaling.HorizontalPodAutoscaler{}, nil),
+		sets:        watched(heard, kindSets, c.Metadata, sets, &meta.PartialObjectMetadata{}, byOwner),
+		objects:     watched(heard, kindObjects, c.Dynamic, objects, &unstructured.Unstructured{}, nil),
 	}
 	for informer, trim := range map[cache.SharedIndexInformer]cache.TransformFunc{
 		k.deployments: trimDeployment, k.pods: trimPod, k.hpas: trimFields, k.sets: trimFields, k.objects: trimFields,
 	} {
 		if err := informer.SetTransform(trim); err != nil {
-			return nil, fmt.Errorf("watch namespace %q: %w", namespace, err)
-		}
-	}
-	for _, informer := range []cache.SharedIndexInformer{k.pods, k.sets} {
-		if err := informer.AddIndexers(cache.Indexers{byController: controllerKey}); err != nil {
 			return nil, fmt.Errorf("watch namespace %q: %w", namespace, err)
 		}
 	}
@@ -75,11 +80,11 @@ func (k *caches) missing() string {
 		name   string
 		synced func() bool
 	}{
-		{"scaledobjects.keda.sh", k.told.HasSynced},
-		{"deployments", k.deployments.HasSynced},
-		{"replicasets", k.sets.HasSynced},
-		{"pods", k.pods.HasSynced},
-		{"horizontalpodautoscalers", k.hpas.HasSynced},
+		{kindObjects, k.told.HasSynced},
+		{kindDeployments, k.deployments.HasSynced},
+		{kindSets, k.sets.HasSynced},
+		{kindPods, k.pods.HasSynced},
+		{kindHPAs, k.hpas.HasSynced},
 	} {
 		if !c.synced() {
 			return c.name

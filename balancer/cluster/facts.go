@@ -10,13 +10,11 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/internal/scaledobject"
 )
 
 // annotationRevision numbers the ReplicaSets of a Deployment; the newest has the highest.
 const annotationRevision = "deployment.kubernetes.io/revision"
-
-// unschedulable is the trouble of a pod for which no machine has room.
-const unschedulable = core.PodReasonUnschedulable
 
 // troubles are the reasons for which a container waits that do not go away by waiting.
 var troubles = map[string]bool{
@@ -33,8 +31,9 @@ func podOf(pod *core.Pod, newest string) load.Pod {
 		switch {
 		case c.Type == core.PodReady:
 			p.Ready = c.Status == core.ConditionTrue
-		case c.Type == core.PodScheduled && c.Status == core.ConditionFalse && c.Reason == unschedulable:
-			p.Trouble = unschedulable
+			p.Fell = !p.Ready && fell(pod, c.LastTransitionTime)
+		case c.Type == core.PodScheduled && c.Status == core.ConditionFalse && c.Reason == core.PodReasonUnschedulable:
+			p.Trouble = load.Unschedulable
 		}
 	}
 	for _, statuses := range [][]core.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
@@ -46,6 +45,30 @@ func podOf(pod *core.Pod, newest string) load.Pod {
 		}
 	}
 	return p
+}
+
+// fell says that a pod which is not ready since some time was ready before, in the life that its containers now have: a pod
+// that never was is not ready since before they began.
+func fell(pod *core.Pod, since meta.Time) bool {
+	for i := range pod.Status.ContainerStatuses {
+		running := pod.Status.ContainerStatuses[i].State.Running
+		if running == nil || !since.After(running.StartedAt.Time) {
+			return false
+		}
+	}
+	return len(pod.Status.ContainerStatuses) > 0
+}
+
+// kept says in words why KEDA takes no pod away of a fleet whose user paused it; empty where nobody did.
+func kept(p scaledobject.Pause) string {
+	switch {
+	case p.All:
+		return "KEDA is paused for the ScaledObject, so that nothing scales"
+	case p.In:
+		return "the ScaledObject's scaling in is paused, so that the HPA keeps all pods"
+	default:
+		return ""
+	}
 }
 
 // over says that a pod has ended for good: its ReplicaSet makes another one.

@@ -1,7 +1,10 @@
 package cluster
 
 import (
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,6 +23,8 @@ type objects struct {
 
 	mu      sync.RWMutex
 	entries map[fleet.ID]entry
+	// present are the objects that are there, by fleet and by name.
+	present map[fleet.ID]map[string]scaledobject.Object
 	// misled holds the generation of each object, by "namespace/name", of which was said that it asks for another's fleet.
 	misled map[string]int64
 }
@@ -30,18 +35,29 @@ type entry struct {
 	object scaledobject.Object
 	// exists says that the object is there.
 	exists bool
-	// policy is the last good one; known says that there was one.
-	policy policy.Policy
-	known  bool
+	// policy is the last good one, which nobody changes; nil where there was none.
+	policy *policy.Policy
 	// fault says why the present object's policy is not the one; warnings what else is to be said.
 	fault    string
 	warnings []string
 }
 
+// noPolicy says in words why there is no policy; empty when there is one.
+func (e *entry) noPolicy() string {
+	switch {
+	case e.policy != nil:
+		return ""
+	case e.exists:
+		return fmt.Sprintf("the policy of ScaledObject %q is refused, and no good one is known: %s", e.object.Name, e.fault)
+	default:
+		return "no ScaledObject scales the fleet: apply one, or if one is meant to, write the Deployment's name as its scaleTargetRef and as key fleet of its trigger"
+	}
+}
+
 var _ cache.ResourceEventHandler = (*objects)(nil)
 
 func newObjects(base policy.Policy, logger *slog.Logger) *objects {
-	return &objects{base: base, logger: logger, entries: map[fleet.ID]entry{}, misled: map[string]int64{}}
+	return &objects{base: base, logger: logger, entries: map[fleet.ID]entry{}, present: map[fleet.ID]map[string]scaledobject.Object{}, misled: map[string]int64{}}
 }
 
 // of is the entry of a fleet; the zero one when nothing is known.
@@ -121,44 +137,64 @@ func (o *objects) take(object any) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	id := parsed.Fleet
-	before := o.entries[id]
-	if before.exists && before.object.Name < parsed.Name {
-		return // KEDA scales a Deployment by one object only; of two the first in the alphabet counts on every replica
+	present := o.present[parsed.Fleet]
+	if present == nil {
+		present = map[string]scaledobject.Object{}
+		o.present[parsed.Fleet] = present
 	}
-	next := entry{object: parsed, exists: true, policy: before.policy, known: before.known}
-	p, warnings, err := parsed.Policy(o.base)
-	if err != nil {
-		next.fault = err.Error()
-		next.warnings = parsed.Warnings()
-	} else {
-		next.policy, next.known = p, true
-		next.warnings = append(warnings, parsed.Warnings()...)
-	}
-	o.report(id, before, next)
-	o.entries[id] = next
+	present[parsed.Name] = parsed
+	o.choose(parsed.Fleet)
 }
 
 // leave forgets that an object is there, but not what it asked for.
 func (o *objects) leave(gone scaledobject.Object) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	before := o.entries[gone.Fleet]
-	if !before.exists || before.object.Name != gone.Name {
+	present := o.present[gone.Fleet]
+	if _, there := present[gone.Name]; !there {
 		return
 	}
-	o.logger.Info("a fleet has no ScaledObject any more; its policy stays", slog.String(logkey.Fleet, gone.Fleet.String()),
-		slog.String(logkey.ScaledObject, gone.Name))
-	o.entries[gone.Fleet] = entry{object: gone, policy: before.policy, known: before.known}
+	delete(present, gone.Name)
+	if len(present) == 0 {
+		delete(o.present, gone.Fleet)
+	}
+	o.choose(gone.Fleet)
+}
+
+// choose makes the entry of a fleet anew from the objects that are there. KEDA scales a Deployment by one object only; of two
+// the first in the alphabet counts on every replica. The caller holds the lock.
+func (o *objects) choose(id fleet.ID) {
+	before, present := o.entries[id], o.present[id]
+	if len(present) == 0 {
+		o.logger.Info("a fleet has no ScaledObject any more; its policy stays", slog.String(logkey.Fleet, id.String()),
+			slog.String(logkey.ScaledObject, before.object.Name))
+		o.entries[id] = entry{object: before.object, policy: before.policy}
+		return
+	}
+	object := present[slices.Min(slices.Collect(maps.Keys(present)))]
+	next := entry{object: object, exists: true, policy: before.policy}
+	p, warnings, err := object.Policy(o.base)
+	if err != nil {
+		next.fault = err.Error()
+		next.warnings = object.Warnings()
+	} else {
+		next.policy = &p
+		next.warnings = append(warnings, object.Warnings()...)
+	}
+	o.report(id, before, next)
+	o.entries[id] = next
 }
 
 // report logs what changed, once.
 func (o *objects) report(id fleet.ID, before, next entry) {
 	logger := o.logger.With(slog.String(logkey.Fleet, id.String()), slog.String(logkey.ScaledObject, next.object.Name))
 	switch {
-	case next.fault != "" && next.fault != before.fault:
+	case next.fault != "" && next.fault == before.fault:
+	case next.fault != "" && next.policy == nil:
+		logger.Warn("the policy of a ScaledObject cannot be used, and no good one is known: nothing is decided", slog.String(logkey.Err, next.fault))
+	case next.fault != "":
 		logger.Warn("the policy of a ScaledObject cannot be used; the last good one holds", slog.String(logkey.Err, next.fault))
-	case next.fault == "" && (before.fault != "" || !before.exists || next.policy != before.policy):
+	case before.fault != "" || !before.exists || *next.policy != *before.policy:
 		logger.Info("a ScaledObject sets the policy", slog.Any("settings", next.policy.Metadata()))
 	}
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -25,29 +26,47 @@ const (
 	component = "tidegate-balancer"
 	// patience is how long the first lists may take before that is said.
 	patience = 10 * time.Second
+	// askEvery is how often the API server is asked whether it is still there, and silences how many of these times it may be
+	// silent until what it said last may be over.
+	askEvery = 5 * time.Second
+	silences = 3
 )
+
+// Settings say what is watched.
+type Settings struct {
+	// Namespaces are those of the fleets, at least one; meta.NamespaceAll as the only one is all of them.
+	Namespaces []string
+	// Base is the policy over which those of ScaledObjects are made.
+	Base policy.Policy
+	// AskEvery is how often the API server is asked whether it is still there (default 5s); when it was silent for three times
+	// as long, what it said last may be over.
+	AskEvery time.Duration
+}
 
 // Watcher keeps what Kubernetes knows of the fleets in some namespaces. Without an API server it keeps the last it knew.
 // It is safe for concurrent use; no method waits for the API server.
 type Watcher struct {
-	clients Clients
-	logger  *slog.Logger
-	objects *objects
-	caches  map[string]*caches // by namespace; meta.NamespaceAll alone for all
-	events  *kube.Events
-	stop    context.CancelFunc // ends the events
+	clients  Clients
+	settings Settings
+	logger   *slog.Logger
+	objects  *objects
+	caches   map[string]*caches // by namespace; meta.NamespaceAll alone for all
+	events   *kube.Events
+	stop     context.CancelFunc // ends the events
 }
 
-// New prepares to watch the namespaces; meta.NamespaceAll as the only one is all of them. Policies are made over base.
-// Run must be called, and ends what New began.
-func New(clients Clients, namespaces []string, base policy.Policy, logger *slog.Logger) (*Watcher, error) {
+// New prepares to watch. Run must be called, and ends what New began.
+func New(clients Clients, s Settings, logger *slog.Logger) (*Watcher, error) {
+	if s.AskEvery == 0 {
+		s.AskEvery = askEvery
+	}
 	ctx, stop := context.WithCancel(speaking(context.Background(), logger))
 	w := &Watcher{
-		clients: clients, logger: logger, objects: newObjects(base, logger), caches: map[string]*caches{},
-		events: kube.NewEvents(ctx, clients.Kube.CoreV1(), component), stop: stop,
+		logger: logger, objects: newObjects(s.Base, logger), caches: map[string]*caches{},
+		events: kube.NewEvents(ctx, clients.Kube.CoreV1(), component), stop: stop, clients: clients, settings: s,
 	}
-	for _, namespace := range namespaces {
-		k, err := newCaches(clients, namespace, w.objects)
+	for _, namespace := range s.Namespaces {
+		k, err := newCaches(clients, namespace, newContact(time.Now, silences*s.AskEvery), w.objects)
 		if err != nil {
 			w.close()
 			return nil, err
@@ -69,6 +88,7 @@ func (w *Watcher) Run(ctx context.Context) {
 	for _, k := range w.caches {
 		watches.Go(func() { k.run(speaking(ctx, w.logger)) })
 	}
+	watches.Go(func() { w.ask(ctx) })
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
@@ -102,25 +122,22 @@ func (w *Watcher) of(id fleet.ID) *caches {
 	return w.caches[id.Namespace]
 }
 
-// Ready reports whether all that Kubernetes knows of the fleet is here, which includes that it is not asked about the fleet.
-// Before that its limits are not known.
-func (w *Watcher) Ready(id fleet.ID) bool {
+// Look is what is known of a fleet, all of it at one moment.
+func (w *Watcher) Look(id fleet.ID) View {
 	k := w.of(id)
-	return k == nil || k.missing() == ""
-}
-
-// Policy is the policy that the fleet's ScaledObject asks for, the last good one; not ok where none ever did.
-func (w *Watcher) Policy(id fleet.ID) (policy.Policy, bool) {
-	e := w.objects.of(id)
-	return e.policy, e.known
-}
-
-// Of is what Kubernetes says of a fleet; nil when it is not asked, has not answered yet, or knows no such Deployment.
-func (w *Watcher) Of(id fleet.ID) *load.Cluster {
-	k := w.of(id)
-	if k == nil || k.missing() != "" {
-		return nil
+	if k == nil {
+		return View{NoPolicy: fmt.Sprintf("no ScaledObject of namespace %q is read: add it to --fleet-namespaces", id.Namespace)}
 	}
+	// First: what has come by now is in the entry that is read next.
+	if missing := k.missing(); missing != "" {
+		return View{NoPolicy: fmt.Sprintf("the API server has not told yet of %s in namespace %q", missing, id.Namespace)}
+	}
+	e := w.objects.of(id)
+	return View{Policy: e.policy, NoPolicy: e.noPolicy(), Cluster: k.facts(id, e)}
+}
+
+// facts are what Kubernetes says of a fleet; nil when it knows no such Deployment.
+func (k *caches) facts(id fleet.ID, e entry) *load.Cluster {
 	deployment := k.deployment(id)
 	if deployment == nil {
 		return nil
@@ -130,10 +147,10 @@ func (w *Watcher) Of(id fleet.ID) *load.Cluster {
 	if replaces(deployment) {
 		latest = newest(sets)
 	}
-	e := w.objects.of(id)
 	c := &load.Cluster{
 		Spec: specReplicas(deployment), Status: int(deployment.Status.Replicas), Rolling: rolling(deployment),
-		Pods: map[fleet.NodeID]load.Pod{}, Shared: len(e.object.Triggers) > 1, Fault: e.fault, Warnings: e.warnings,
+		Pods: map[fleet.NodeID]load.Pod{}, Stale: k.contact.lost(),
+		Shared: len(e.object.Triggers) > 1, Fault: e.fault, Warnings: e.warnings,
 	}
 	for _, set := range sets {
 		for _, pod := range k.podsOf(id.Namespace, set.GetName()) {
@@ -142,7 +159,11 @@ func (w *Watcher) Of(id fleet.ID) *load.Cluster {
 			}
 		}
 	}
-	if e.exists && e.object.HPAName != "" {
+	if !e.exists {
+		return c
+	}
+	c.Kept = kept(e.object.Pause)
+	if e.object.HPAName != "" {
 		if hpa, found := k.hpa(id.Namespace, e.object.HPAName); found {
 			c.HPA = autoscalerOf(hpa)
 		}

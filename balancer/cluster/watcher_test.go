@@ -25,31 +25,48 @@ func TestASettledFleetIsToldWhole(t *testing.T) {
 		Spec: 2, Status: 2,
 		Pods: map[fleet.NodeID]load.Pod{"chat-1-a": {Ready: true}, "chat-1-b": {Ready: true}},
 	}
-	got := *w.Of(chat)
+	got := *w.facts()
 	got.Warnings = nil // the test's object gives no behaviour
 	if diff := cmp.Diff(want, &got); diff != "" {
 		t.Errorf("the fleet is told wrong:\n%s", diff)
 	}
-	p, known := w.Policy(chat)
-	if !known || p.MaxReplicas != 20 || p.Margin != 1.3 {
-		t.Errorf("policy known %v, maxReplicas %d, margin %v: want the ScaledObject's over the policy file's", known, p.MaxReplicas, p.Margin)
+	if p := w.policy(); p.MaxReplicas != 20 || p.Margin != 1.3 {
+		t.Errorf("maxReplicas %d, margin %v: want the ScaledObject's over the policy file's", p.MaxReplicas, p.Margin)
 	}
 }
 
-func TestWhoIsNotAskedIsReadyAndUnknown(t *testing.T) {
-	w := newWorld(t, "shop")
+func TestAFleetWithoutAPolicyOfItsOwnIsNotDecidedOn(t *testing.T) {
+	w := newWorldWith(t, func(w *world) {
+		refused := object("lost", "maxReplicas", "lots")
+		refused.Object["spec"].(map[string]any)["scaleTargetRef"] = map[string]any{"name": "lost"}
+		w.putObject(refused)
+		misled := object("misled", "fleet", "other")
+		misled.Object["spec"].(map[string]any)["scaleTargetRef"] = map[string]any{"name": "misled"}
+		w.putObject(misled)
+	}, "shop")
 	w.settled()
-	for _, id := range []fleet.ID{{Namespace: "bank", Name: "chat"}, {Namespace: "shop", Name: "other"}} {
-		if !w.Ready(id) || w.Of(id) != nil {
-			t.Errorf("%s: ready %v, facts %v: heartbeats must be all there is", id, w.Ready(id), w.Of(id))
+	for _, c := range []struct {
+		id   fleet.ID
+		want string
+	}{
+		{fleet.ID{Namespace: "bank", Name: "chat"}, "--fleet-namespaces"},
+		{fleet.ID{Namespace: "shop", Name: "other"}, "no ScaledObject scales the fleet"},
+		{fleet.ID{Namespace: "shop", Name: "misled"}, "no ScaledObject scales the fleet"},
+		{fleet.ID{Namespace: "shop", Name: "lost"}, `maxReplicas "lots"`},
+	} {
+		if v := w.Look(c.id); v.Policy != nil || v.Cluster != nil || !strings.Contains(v.NoPolicy, c.want) {
+			t.Errorf("%s: policy %v, no policy for %q, want %q: the rules of all fleets may cut this one", c.id, v.Policy, v.NoPolicy, c.want)
 		}
+	}
+	if !strings.Contains(w.log.String(), "nothing is decided") {
+		t.Errorf("nobody is told that the refused policy stops all decisions:\n%s", w.log)
 	}
 }
 
 func TestOneWatchOfAllNamespacesKnowsEachFleet(t *testing.T) {
 	w := newWorld(t, meta.NamespaceAll)
 	w.settled()
-	if c := w.Of(chat); c == nil || len(c.Pods) != 2 {
+	if c := w.facts(); c == nil || len(c.Pods) != 2 {
 		t.Errorf("the fleet is %+v, want its two pods", c)
 	}
 }
@@ -64,6 +81,16 @@ func TestPodsAsKubernetesTellsOfThem(t *testing.T) {
 			p.Status.ContainerStatuses = []core.ContainerStatus{{RestartCount: 4, State: core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: reason}}}}
 		}
 	}
+	// unready is a pod that is not ready since now, and whose container runs, if it does, since so long after that.
+	unready := func(begun time.Duration, runs bool) func(*core.Pod) {
+		return func(p *core.Pod) {
+			p.Status.Conditions = []core.PodCondition{{Type: core.PodReady, Status: core.ConditionFalse, LastTransitionTime: now}}
+			p.Status.ContainerStatuses = make([]core.ContainerStatus, 1)
+			if runs {
+				p.Status.ContainerStatuses[0].State.Running = &core.ContainerStateRunning{StartedAt: meta.NewTime(now.Add(begun))}
+			}
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*core.Pod)
@@ -71,6 +98,9 @@ func TestPodsAsKubernetesTellsOfThem(t *testing.T) {
 	}{
 		{"ready", func(*core.Pod) {}, load.Pod{Ready: true}},
 		{"not ready", func(p *core.Pod) { p.Status.Conditions = nil }, load.Pod{}},
+		{"ready once and no more", unready(-time.Minute, true), load.Pod{Fell: true}},
+		{"not ready since before it ran", unready(time.Minute, true), load.Pod{}},
+		{"not ready since it crashed", unready(-time.Minute, false), load.Pod{}},
 		{"being made", waiting("ContainerCreating"), load.Pod{Restarts: 4}},
 		{"in a crash loop", waiting("CrashLoopBackOff"), load.Pod{Restarts: 4, Trouble: "CrashLoopBackOff"}},
 		{"without its image", waiting("ImagePullBackOff"), load.Pod{Restarts: 4, Trouble: "ImagePullBackOff"}},
@@ -85,14 +115,14 @@ func TestPodsAsKubernetesTellsOfThem(t *testing.T) {
 		{"asked to go", func(p *core.Pod) { p.DeletionTimestamp, p.Finalizers = &now, []string{"x/y"} }, load.Pod{Ready: true, Deleting: true}},
 	} {
 		w.putPod("chat-1-b", "chat-1", c.change)
-		w.eventually(c.name, func() bool { return cmp.Equal(w.Of(chat).Pods["chat-1-b"], c.want) })
+		w.eventually(c.name, func() bool { return cmp.Equal(w.facts().Pods["chat-1-b"], c.want) })
 	}
 	w.putPod("chat-1-b", "chat-1", func(p *core.Pod) { p.Status.Phase = core.PodFailed })
-	w.eventually("a pod that is over is none", func() bool { return len(w.Of(chat).Pods) == 1 })
+	w.eventually("a pod that is over is none", func() bool { return len(w.facts().Pods) == 1 })
 	w.putPod("stray", "other-set", func(*core.Pod) {})
 	w.putPod("chat-1-c", "chat-1", func(*core.Pod) {})
 	w.eventually("only the Deployment's own pods count", func() bool {
-		pods := w.Of(chat).Pods
+		pods := w.facts().Pods
 		_, stray := pods["stray"]
 		return len(pods) == 2 && !stray
 	})
@@ -109,14 +139,14 @@ func TestARolloutIsSeenWithItsOldPods(t *testing.T) {
 	w.putSet("chat-1", "9")
 	w.putPod("chat-10-a", "chat-10", func(*core.Pod) {})
 	w.eventually("the rollout is seen", func() bool {
-		c := w.Of(chat)
+		c := w.facts()
 		return c.Rolling && c.Spec == 2 && c.Status == 3 && len(c.Pods) == 3 &&
 			c.Pods["chat-1-a"].Old && c.Pods["chat-1-b"].Old && !c.Pods["chat-10-a"].Old
 	})
 	w.putDeployment(func(d *apps.Deployment) { d.Generation, d.Status.ObservedGeneration = 3, 2 })
-	w.eventually("a template that the controller has not seen is a rollout", func() bool { return w.Of(chat).Rolling && w.Of(chat).Status == 2 })
+	w.eventually("a template that the controller has not seen is a rollout", func() bool { return w.facts().Rolling && w.facts().Status == 2 })
 	w.putDeployment(func(*apps.Deployment) {})
-	w.eventually("the rollout is over", func() bool { return !w.Of(chat).Rolling })
+	w.eventually("the rollout is over", func() bool { return !w.facts().Rolling })
 }
 
 // A canary may stand for days: its old pods are as good as the new one meanwhile.
@@ -131,16 +161,16 @@ func TestARolloutThatDoesNotGoOnHasNoOldPods(t *testing.T) {
 		w.settled()
 		w.putSet("chat-2", "2")
 		w.putPod("chat-2-a", "chat-2", func(*core.Pod) {})
-		w.eventually("the rollout has old pods", func() bool { return w.Of(chat).Pods["chat-1-a"].Old })
+		w.eventually("the rollout has old pods", func() bool { return w.facts().Pods["chat-1-a"].Old })
 		w.putDeployment(change)
-		w.eventually("a rollout that is "+name+" has none", func() bool { return !w.Of(chat).Pods["chat-1-a"].Old })
+		w.eventually("a rollout that is "+name+" has none", func() bool { return !w.facts().Pods["chat-1-a"].Old })
 	}
 }
 
 func TestTheHPAIsReadBack(t *testing.T) {
 	w := newWorld(t, "shop")
 	w.settled()
-	if w.Of(chat).HPA.Found {
+	if w.facts().HPA.Found {
 		t.Fatal("an HPA that is not there was found: KEDA that is paused would look like a missing tolerance")
 	}
 	zero := 0.0
@@ -162,7 +192,7 @@ func TestTheHPAIsReadBack(t *testing.T) {
 		}
 		w.putHPA(behavior)
 		c.want.Found, c.want.Min, c.want.Max = true, 2, 20
-		w.eventually(c.name, func() bool { return cmp.Equal(w.Of(chat).HPA, c.want) })
+		w.eventually(c.name, func() bool { return cmp.Equal(w.facts().HPA, c.want) })
 	}
 }
 
@@ -171,20 +201,19 @@ func TestABadPolicyLeavesTheLastGoodOne(t *testing.T) {
 	w.settled()
 	for range 3 {
 		w.putObject(object("chat", "maxReplicas", "lots"))
-		w.eventually("the fault is told", func() bool { return strings.Contains(w.Of(chat).Fault, `maxReplicas "lots"`) })
+		w.eventually("the fault is told", func() bool { return strings.Contains(w.facts().Fault, `maxReplicas "lots"`) })
 	}
-	if p, known := w.Policy(chat); !known || p.MaxReplicas != 20 {
-		t.Errorf("policy known %v, maxReplicas %d: a typing error must not resize a fleet", known, p.MaxReplicas)
+	if p := w.policy(); p.MaxReplicas != 20 || w.Look(chat).NoPolicy != "" {
+		t.Errorf("no policy for %q, maxReplicas %d: a typing error must not resize a fleet", w.Look(chat).NoPolicy, p.MaxReplicas)
 	}
 	if n := strings.Count(w.log.String(), "cannot be used"); n != 1 {
 		t.Errorf("the fault was logged %d times, want once\n%s", n, w.log)
 	}
 	w.putObject(object("chat", "maxReplicas", "15"))
 	w.eventually("the new policy counts", func() bool {
-		p, _ := w.Policy(chat)
-		return p.MaxReplicas == 15 && w.Of(chat).Fault == ""
+		return w.policy().MaxReplicas == 15 && w.facts().Fault == ""
 	})
-	if warnings := strings.Join(w.Of(chat).Warnings, "\n"); !strings.Contains(warnings, "the tighter, 15") || !strings.Contains(warnings, "scaleUp is missing") {
+	if warnings := strings.Join(w.facts().Warnings, "\n"); !strings.Contains(warnings, "the tighter, 15") || !strings.Contains(warnings, "scaleUp is missing") {
 		t.Errorf("warnings are %q, want the limits that differ and the missing behaviour", warnings)
 	}
 }
@@ -193,11 +222,11 @@ func TestADeletedScaledObjectLeavesItsPolicy(t *testing.T) {
 	w := newWorld(t, "shop")
 	w.settled()
 	w.putHPA(nil)
-	w.eventually("the HPA is there", func() bool { return w.Of(chat).HPA.Found })
+	w.eventually("the HPA is there", func() bool { return w.facts().HPA.Found })
 	w.deleteObject("chat")
-	w.eventually("the HPA is no more this fleet's", func() bool { return !w.Of(chat).HPA.Found })
-	if p, known := w.Policy(chat); !known || p.MaxReplicas != 20 {
-		t.Errorf("policy known %v, maxReplicas %d: who applies the object anew must not find the fleet cut", known, p.MaxReplicas)
+	w.eventually("the HPA is no more this fleet's", func() bool { return !w.facts().HPA.Found })
+	if p := w.policy(); p.MaxReplicas != 20 || w.Look(chat).NoPolicy != "" {
+		t.Errorf("no policy for %q, maxReplicas %d: who applies the object anew must not find the fleet cut", w.Look(chat).NoPolicy, p.MaxReplicas)
 	}
 }
 
@@ -210,15 +239,15 @@ func TestAnotherObjectsFleetIsLeftAlone(t *testing.T) {
 	second := object("zz-second", "fleet", "chat", "maxReplicas", "4")
 	w.putObject(second)
 	w.putObject(object("chat", "maxReplicas", "14"))
-	w.eventually("the fleet's own object counts", func() bool { p, _ := w.Policy(chat); return p.MaxReplicas == 14 })
+	w.eventually("the fleet's own object counts", func() bool { return w.policy().MaxReplicas == 14 })
 	stranger.SetLabels(map[string]string{"touched": "yes"})
 	w.putObject(stranger)
 	w.putObject(object("chat", "maxReplicas", "13"))
-	w.eventually("all was heard", func() bool { p, _ := w.Policy(chat); return p.MaxReplicas == 13 })
+	w.eventually("all was heard", func() bool { return w.policy().MaxReplicas == 13 })
 	if n := strings.Count(w.log.String(), "another Deployment's fleet"); n != 1 {
 		t.Errorf("the stranger was warned of %d times, want once:\n%s", n, w.log)
 	}
-	if p, known := w.Policy(fleet.ID{Namespace: "shop", Name: "stranger"}); known {
+	if p := w.Look(fleet.ID{Namespace: "shop", Name: "stranger"}).Policy; p != nil {
 		t.Errorf("the stranger has policy %+v though it asks for another Deployment's count", p)
 	}
 }
@@ -229,9 +258,10 @@ func TestWhileAListIsRefusedNothingIsSaid(t *testing.T) {
 			return true, nil, errors.New("forbidden")
 		})
 	}, "shop")
-	w.eventually("the policy is known", func() bool { _, known := w.Policy(chat); return known })
-	if w.Ready(chat) || w.Of(chat) != nil {
-		t.Error("the fleet counts as known though its HPA is not")
+	w.eventually("the others are listed", func() bool { return strings.Contains(w.log.String(), "a ScaledObject sets the policy") })
+	v := w.Look(chat)
+	if v.Policy != nil || v.Cluster != nil || !strings.Contains(v.NoPolicy, "has not told yet of") {
+		t.Errorf("view %+v: the fleet counts as known though its HPA is not", v)
 	}
 }
 

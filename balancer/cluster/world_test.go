@@ -26,6 +26,7 @@ import (
 	"github.com/tidegate/tidegate/balancer/cluster"
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/load"
 	"github.com/tidegate/tidegate/internal/scaledobject"
 )
 
@@ -49,6 +50,7 @@ type world struct {
 	dynamic *dynamicfake.FakeDynamicClient
 	meta    *metadatafake.FakeMetadataClient
 	log     *lockedLog
+	ask     time.Duration // how often the API server is asked whether it is there
 	*cluster.Watcher
 }
 
@@ -99,7 +101,8 @@ func newWorldWith(t *testing.T, change func(*world), namespaces ...string) *worl
 	base := policy.Default()
 	base.Margin = 1.3 // as a policy file would set it
 	clients := cluster.Clients{Kube: w.kube, Dynamic: w.dynamic, Metadata: w.meta}
-	watcher, err := cluster.New(clients, namespaces, base, slog.New(slog.NewTextHandler(w.log, nil)))
+	settings := cluster.Settings{Namespaces: namespaces, Base: base, AskEvery: w.ask}
+	watcher, err := cluster.New(clients, settings, slog.New(slog.NewTextHandler(w.log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,10 +120,21 @@ func newWorldWith(t *testing.T, change func(*world), namespaces ...string) *worl
 	return w
 }
 
+// facts are what Kubernetes says of the fleet.
+func (w *world) facts() *load.Cluster { return w.Look(chat).Cluster }
+
+// policy is the fleet's own; the zero one where none is known.
+func (w *world) policy() policy.Policy {
+	if p := w.Look(chat).Policy; p != nil {
+		return *p
+	}
+	return policy.Policy{}
+}
+
 // settled waits until the watcher knows what there is.
 func (w *world) settled() {
 	w.t.Helper()
-	w.eventually("the caches have filled", func() bool { return w.Ready(chat) })
+	w.eventually("the caches have filled", func() bool { return w.facts() != nil && w.Look(chat).NoPolicy == "" })
 }
 
 // eventually waits for what informers bring in their own time.

@@ -20,21 +20,39 @@ type asking struct {
 	answer int
 	// words say why; empty where the HPA acts on every count.
 	words string
+	// lasts says that the answer depends on nothing that may change.
+	lasts bool
 	// keeps says that the HPA will keep all pods though fewer were decided: none of them has to be emptied.
 	keeps bool
 }
 
-// ask puts a count to the HPA.
+// ask puts a count to the HPA. Facts that may be over give no answer: a wider step may have landed, and a shadow's count may
+// not be the one that is asked for any more.
 func ask(c circumstances, desired int, cluster *load.Cluster) asking {
-	if cluster == nil || !cluster.HPA.Found {
+	if cluster == nil {
 		return asking{}
 	}
-	if c.p.Mode == policy.Shadow {
+	a := c.ask(desired, cluster)
+	if cluster.Stale && a.answer > 0 {
+		return asking{keeps: true, words: "the API server is not heard, so that no other count is served"}
+	}
+	return a
+}
+
+func (c circumstances) ask(desired int, cluster *load.Cluster) asking {
+	switch {
+	case c.p.Mode == policy.Shadow && cluster.HPA.Found:
 		return shadow(cluster)
-	}
-	if desired == cluster.Status {
+	case cluster.Kept != "" && (desired <= cluster.Status || !cluster.HPA.Found):
+		return asking{keeps: true, words: cluster.Kept}
+	case !cluster.HPA.Found || desired == cluster.Status:
 		return asking{}
 	}
+	return c.land(desired, cluster)
+}
+
+// land serves a step so that the HPA takes it.
+func (c circumstances) land(desired int, cluster *load.Cluster) asking {
 	b := bandOf(cluster.HPA)
 	if !b.dead(cluster.Status, desired) {
 		return asking{}
@@ -46,10 +64,13 @@ func ask(c circumstances, desired int, cluster *load.Cluster) asking {
 }
 
 // shadow serves what is asked for already, so that nothing changes: never the pods that exist, of which a rollout has more.
-// Where other triggers decide, one is the count that is in nobody's way.
+// Where other triggers decide, one is the count that is in nobody's way, and that for as long as the decision stands.
+//
+// Where no other trigger does, no count is safe from a hand that scales out within the second before the HPA looks: it would be
+// taken back. Only an HPA that may not scale in (paused-scale-in, or behavior.scaleDown.selectPolicy Disabled) is.
 func shadow(cluster *load.Cluster) asking {
 	if cluster.Shared {
-		return asking{answer: 1, words: "shadow mode serves 1, so that the other triggers decide"}
+		return asking{answer: 1, lasts: true, words: "shadow mode serves 1, so that the other triggers decide"}
 	}
 	return asking{answer: cluster.Spec, words: fmt.Sprintf("shadow mode serves the %d that are asked for already", cluster.Spec)}
 }

@@ -18,7 +18,7 @@ import (
 // Next decides how many nodes a fleet should have, and returns the memory to decide with the next time.
 //
 // The policy must be valid. One moment is decided on once: the same Now again returns the same decision and memory, whatever
-// else the model says. A model that cannot be trusted (Redis not reachable, more than StaleQuorum of the nodes stale) returns
+// else the model says. A model that cannot be trusted (Redis not reachable, no policy known, more than StaleQuorum of the nodes stale) returns
 // the last decision with its old expiry, the reason for holding in Reason and Note, and the memory as it was; before any
 // decision that answer has expired already. Fence is left to the caller. Next is safe for concurrent use.
 func Next(p policy.Policy, s State, f load.Fleet) (decision.Decision, State) {
@@ -31,11 +31,14 @@ func Next(p policy.Policy, s State, f load.Fleet) (decision.Decision, State) {
 		return handOut(s.Last), s
 	}
 	c := circumstances{p: p, now: now, backwards: now.Before(s.Now), memory: s.advance(p, now, r).count(f.Cluster, now), r: r}
+	if f.Cluster != nil {
+		c.unheard, c.kept = f.Cluster.Stale, f.Cluster.Kept != ""
+	}
 	c.look = ahead(p, c.memory)
 	c.urgency, c.cause = urgency.Of(p, r.in, f.Nodes)
 	v := choose(c)
 	a := ask(c, v.desired, f.Cluster)
-	d := c.compose(f.ID, v, a.answer)
+	d := c.compose(f.ID, v, a)
 	d.Victims = nominate(c, a.rest(c, v.desired, f.Cluster), f.Nodes)
 	d.Note = note(c, d, a.words)
 	return handOut(d), c.memory.remember(p, c, d)
@@ -53,6 +56,8 @@ type circumstances struct {
 	now time.Time
 	// backwards says that the server's clock stepped back since the last decision: nothing may leave on such a reading.
 	backwards bool
+	// unheard says that what Kubernetes said may be over, and kept that a user lets it take no pod away.
+	unheard, kept bool
 	// memory is advanced to now.
 	memory  State
 	r       reading
@@ -124,12 +129,12 @@ func (c circumstances) clamped(v verdict) string {
 func (c circumstances) current() int { return c.memory.Last.Desired }
 
 // compose fills in the decision but for its victims and its note.
-func (c circumstances) compose(id fleet.ID, v verdict, answer int) decision.Decision {
+func (c circumstances) compose(id fleet.ID, v verdict, a asking) decision.Decision {
 	last := c.memory.Last
 	d := decision.Decision{
 		Fleet: id, Sequence: last.Sequence, At: last.At,
 		RefreshedAt: c.now, ExpiresAt: c.now.Add(c.p.DecisionTTL),
-		Desired: v.desired, Answer: answer, Urgency: c.urgency, Reason: c.reason(v), LimitedBy: v.limit,
+		Desired: v.desired, Answer: a.answer, AnswerLasts: a.lasts, Urgency: c.urgency, Reason: c.reason(v), LimitedBy: v.limit,
 		Policy: string(c.p.Kind), Mode: string(c.p.Mode),
 		Inputs: c.r.in, Working: c.look.work,
 	}
@@ -137,7 +142,7 @@ func (c circumstances) compose(id fleet.ID, v verdict, answer int) decision.Deci
 	if !c.memory.Decided || v.desired != last.Desired {
 		d.At = c.now
 	}
-	if !c.memory.Decided || v.desired != last.Desired || answer != last.Answer {
+	if !c.memory.Decided || v.desired != last.Desired || a.answer != last.Answer {
 		d.Sequence++
 	}
 	return d

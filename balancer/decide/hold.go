@@ -20,6 +20,9 @@ func hold(p policy.Policy, f load.Fleet, r reading) (why, bool) {
 	switch {
 	case !f.Reachable || f.Now.IsZero():
 		return why{decision.ReasonHoldNoRedis, "Redis could not be read"}, true
+	case f.NoPolicy != "":
+		// The limits of all fleets could be narrower than this one's own, and cut it.
+		return why{decision.ReasonHoldNoPolicy, f.NoPolicy}, true
 	case float64(r.in.Stale) > p.StaleQuorum*float64(r.known):
 		return why{
 			decision.ReasonHoldStale,
@@ -42,8 +45,10 @@ func holding(p policy.Policy, s State, f load.Fleet, w why) decision.Decision {
 		d.Reason, d.Note = w.reason, fmt.Sprintf("No answer yet: %s.", w.words)
 		return d
 	}
-	// A wider step is only safe while somebody watches it land; the plain count keeps what there is.
-	d.Answer = 0
+	if !d.AnswerLasts {
+		// A wider step is only safe while somebody watches it land; the plain count keeps what there is.
+		d.Answer = 0
+	}
 	d.Reason = w.reason
 	d.Note = fmt.Sprintf("Hold at %d nodes: %s; the answer stands until %s.", d.Desired, w.words, d.ExpiresAt.Format(time.TimeOnly))
 	return d

@@ -27,7 +27,7 @@ func nominate(c circumstances, desired int, nodes []load.Node) []fleet.NodeID {
 			victims = append(victims, id)
 		}
 	}
-	if len(victims) == excess || c.r.in.Starting > 0 || c.r.in.Stale > 0 || c.backwards {
+	if len(victims) == excess || c.r.in.Starting > 0 || c.doubtful() {
 		return victims
 	}
 	for _, id := range victim.Order(nodes) {

@@ -74,7 +74,9 @@ func limitWords(c circumstances, d decision.Decision) string {
 	case decision.LimitStarting:
 		return fmt.Sprintf("%d still starting", c.coming())
 	case decision.LimitStale:
-		return fmt.Sprintf("nothing leaves while %d heartbeats are stale or the clock steps back", d.Inputs.Stale)
+		return fmt.Sprintf("nothing leaves while %d heartbeats are stale, the clock steps back or the API server is not heard", d.Inputs.Stale)
+	case decision.LimitPaused:
+		return "nothing leaves while scaling in is paused"
 	case decision.LimitBudget:
 		return fmt.Sprintf("the disruption budget is %d, %d leave or drain", c.p.Budget(min(c.r.alive, c.current())), d.Inputs.Draining+max(d.Inputs.Leaving, c.excess()))
 	case decision.LimitDelay:

@@ -52,9 +52,11 @@ func shrink(c circumstances) verdict {
 // mayShrink names what forbids any node to leave now; empty when nothing does.
 func (c circumstances) mayShrink() string {
 	switch {
+	case c.kept:
+		return decision.LimitPaused
 	case c.coming() > 0:
 		return decision.LimitStarting
-	case c.r.in.Stale > 0 || c.backwards:
+	case c.doubtful():
 		return decision.LimitStale
 	case !c.memory.LastIn.IsZero() && c.now.Sub(c.memory.LastIn) < c.stepIn():
 		return decision.LimitStep
@@ -64,6 +66,9 @@ func (c circumstances) mayShrink() string {
 		return ""
 	}
 }
+
+// doubtful says that something is not known that a leaver could depend on.
+func (c circumstances) doubtful() bool { return c.r.in.Stale > 0 || c.backwards || c.unheard }
 
 // stepIn is the least time between two scale-ins.
 func (c circumstances) stepIn() time.Duration {

@@ -15,9 +15,20 @@ import (
 type mute struct {
 	// since is when the book first saw it.
 	since time.Time
-	// stuck says that Kubernetes gave up on it once, and that it has not become ready since: a crash loop looks healthy for
+	// failed says that Kubernetes gave up on it once, and that it has not become ready since: a crash loop looks healthy for
 	// the moments in which it runs.
-	stuck bool
+	failed bool
+	// homeless is since when no machine has had room for it; zero while one has.
+	homeless time.Time
+}
+
+// homelessLeads is how many lead times a pod may wait for a machine: a cluster autoscaler starts with a pod that none has room
+// for, and brings one in a few minutes.
+const homelessLeads = 5
+
+// stuck says that a pod is not waited for any more.
+func (m mute) stuck(p policy.Policy, now time.Time) bool {
+	return m.failed || !m.homeless.IsZero() && now.Sub(m.homeless) > homelessLeads*p.LeadTime()
 }
 
 // See takes what Kubernetes says at the newest reading; nil says that it says nothing, and the book goes by heartbeats alone.
@@ -32,9 +43,8 @@ func (b *Book) See(p policy.Policy, c *load.Cluster) {
 		pod, exists := c.Pods[id]
 		switch {
 		case exists:
-			e.pod = true
-			if !b.late(p, e) {
-				e.restarts = pod.Restarts
+			if !e.pod {
+				e.pod, e.restarts = true, pod.Restarts
 			}
 		// A pod that Kubernetes has never told of may be younger than what it last told.
 		case (e.pod || !e.lively) && b.silent(e) > p.StaleAfter():
@@ -55,8 +65,7 @@ func (b *Book) listen(c *load.Cluster) {
 		if !before {
 			m.since = b.now
 		}
-		m.stuck = pod.Trouble != "" || m.stuck && !pod.Ready
-		mutes[id] = m
+		mutes[id] = m.after(pod, b.now)
 	}
 	b.mutes = mutes
 	for id, restarts := range b.hushed {
@@ -67,17 +76,56 @@ func (b *Book) listen(c *load.Cluster) {
 	}
 }
 
+// after is what a pod's newest state makes of it.
+func (m mute) after(pod load.Pod, now time.Time) mute {
+	switch {
+	case pod.Trouble != load.Unschedulable:
+		m.homeless = time.Time{}
+		m.failed = pod.Trouble != "" || m.failed && !pod.Ready
+	case m.homeless.IsZero():
+		m.homeless = now
+	}
+	return m
+}
+
 // hush remembers that a node was dropped that spoke once and whose pod still exists: it counts until its pod is gone or
 // begins anew.
 func (b *Book) hush(id fleet.NodeID, e *entry) {
-	if b.cluster == nil || !e.dead {
+	if e.dead {
+		b.keepHushed(id, e.restarts)
+	}
+}
+
+// keepHushed remembers a node that carried clients when it last spoke, as long as its pod exists.
+func (b *Book) keepHushed(id fleet.NodeID, restarts int) {
+	if b.cluster == nil {
 		return
 	}
-	if _, exists := b.cluster.Pods[id]; exists {
-		if b.hushed == nil {
-			b.hushed = map[fleet.NodeID]int{}
-		}
-		b.hushed[id] = e.restarts
+	if _, exists := b.cluster.Pods[id]; !exists {
+		return
+	}
+	if b.hushed == nil {
+		b.hushed = map[fleet.NodeID]int{}
+	}
+	b.hushed[id] = restarts
+}
+
+// unnamed remembers a node that the table named until now and that never spoke to this replica: who gave it shards had heard
+// it. A later leader must know that as long as the pod exists.
+func (b *Book) unnamed(id fleet.NodeID) {
+	if _, speaks := b.nodes[id]; !speaks && b.cluster != nil {
+		b.keepHushed(id, b.cluster.Pods[id].Restarts)
+	}
+}
+
+// heard is a node's heartbeat that is taken now. A restart that Kubernetes tells of from here on may come after it, so that
+// only those count that it told of before.
+func (b *Book) heard(e *entry) {
+	if b.cluster == nil {
+		return
+	}
+	if pod, exists := b.cluster.Pods[e.beat.Node]; exists {
+		e.pod, e.restarts = true, pod.Restarts
 	}
 }
 
@@ -119,8 +167,8 @@ func (b *Book) silentPods(p policy.Policy) (stale []load.Node, starting []mute) 
 	return stale, starting
 }
 
-// carries tells whether a silent pod may hold sessions: it did when it last spoke, or it says it is ready though it has had
-// the time to speak.
+// carries tells whether a silent pod may hold sessions: it did when it last spoke, or it is ready, or was, though it has had the
+// time to speak.
 func (b *Book) carries(p policy.Policy, id fleet.NodeID, m mute, pod load.Pod) bool {
 	if pod.Trouble != "" {
 		return false
@@ -128,7 +176,7 @@ func (b *Book) carries(p policy.Policy, id fleet.NodeID, m mute, pod load.Pod) b
 	if _, spoke := b.hushed[id]; spoke {
 		return true
 	}
-	return pod.Ready && min(b.now.Sub(m.since), b.Watched()) > p.StartTime
+	return (pod.Ready || pod.Fell) && min(b.now.Sub(m.since), b.Watched()) > p.StartTime
 }
 
 // count fills in the replicas that do not speak: the pods that start, and those asked for that are no pod yet. here and
@@ -141,7 +189,7 @@ func (b *Book) count(p policy.Policy, f *load.Fleet, desired, here, served int, 
 	for i := range f.Pending {
 		since, stuck := b.now, false
 		if i < len(starting) {
-			since, stuck = starting[i].since, starting[i].stuck
+			since, stuck = starting[i].since, starting[i].stuck(p, b.now)
 		}
 		if first+i >= 0 {
 			// As old as the wish for it: each try may be a pod of another name.

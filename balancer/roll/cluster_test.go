@@ -204,7 +204,7 @@ func TestPodsThatDoNotSpeakArePending(t *testing.T) {
 }
 
 func TestAPodThatCannotStartIsStuckAtOnce(t *testing.T) {
-	for _, trouble := range []string{"CrashLoopBackOff", "ImagePullBackOff", "Unschedulable", "CreateContainerConfigError"} {
+	for _, trouble := range []string{"CrashLoopBackOff", "ImagePullBackOff", "CreateContainerConfigError"} {
 		w := newTown(t, "a", "b")
 		w.pods["new"] = load.Pod{Trouble: trouble}
 		if f := w.pass(2, 3); f.Pending != 1 || f.Stuck != 1 {

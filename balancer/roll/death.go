@@ -88,6 +88,11 @@ func (b *Book) Expect(p policy.Policy, named []fleet.NodeID) (dead []fleet.NodeI
 			dead = append(dead, id)
 		}
 	}
+	for id := range b.unheard {
+		if _, still := unheard[id]; !still {
+			b.unnamed(id)
+		}
+	}
 	b.unheard = unheard
 	slices.Sort(dead)
 	return dead

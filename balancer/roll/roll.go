@@ -46,7 +46,7 @@ type entry struct {
 	served bool
 	dead   bool
 	// lively says that a heartbeat came in time while this replica listened. pod says that Kubernetes has told of the node's
-	// pod, and restarts how often its containers had begun anew when it last spoke.
+	// pod, and restarts how often its containers had certainly begun anew before it last spoke.
 	lively   bool
 	pod      bool
 	restarts int
@@ -114,7 +114,7 @@ func (b *Book) rewind(now time.Time) {
 		b.dropped[id] = earlier(at, now)
 	}
 	for id, m := range b.mutes {
-		m.since = earlier(m.since, now)
+		m.since, m.homeless = earlier(m.since, now), earlier(m.homeless, now)
 		b.mutes[id] = m
 	}
 	for id, at := range b.unheard {
@@ -172,6 +172,7 @@ func (b *Book) renew(p policy.Policy, known *entry, beat load.Heartbeat) error {
 	switch {
 	case beat.Incarnation == last.Incarnation && beat.Sequence > last.Sequence:
 		known.beat, known.dead, known.lively = beat, false, true
+		b.heard(known)
 		known.served = known.served || beat.State == fleet.Serving
 	case beat.Incarnation == last.Incarnation && beat.Sequence == last.Sequence && !beat.At.After(last.At):
 		// Still the one that is known.
@@ -180,7 +181,8 @@ func (b *Book) renew(p policy.Policy, known *entry, beat load.Heartbeat) error {
 	case beat.Incarnation > last.Incarnation, b.late(p, known):
 		// A later life, or one whose clock was set back while nobody else uses the name.
 		next := born(beat)
-		next.lively, next.pod = true, known.pod
+		next.lively, next.pod, next.restarts = true, known.pod, known.restarts
+		b.heard(next)
 		if !known.served {
 			// A crash loop is one long start, however often it begins.
 			next.since = earlier(next.since, known.since)

@@ -99,8 +99,11 @@ type Decision struct {
 	Desired int `json:"desired"`
 	// Answer is the count that KEDA is told instead, so that an HPA which ignores small steps takes this one, or so that
 	// shadow mode changes nothing; 0 is none. See Served.
-	Answer  int     `json:"answer,omitempty"`
-	Urgency Urgency `json:"urgency"`
+	Answer int `json:"answer,omitempty"`
+	// AnswerLasts says that the Answer is right whatever becomes of the fleet, and stands until ExpiresAt though nobody
+	// confirms it.
+	AnswerLasts bool    `json:"answerLasts,omitempty"`
+	Urgency     Urgency `json:"urgency"`
 	// Reason is one of the Reason constants; Note says it in words with its figures.
 	Reason string `json:"reason"`
 	Note   string `json:"note"`
@@ -128,6 +131,8 @@ const (
 	ReasonFirst       = "first"
 	ReasonHoldStale   = "hold-stale"
 	ReasonHoldNoRedis = "hold-no-data"
+	// ReasonHoldNoPolicy is that of a fleet whose limits are not known.
+	ReasonHoldNoPolicy = "hold-no-policy"
 )
 
 // What can keep the desired count from the wanted one.
@@ -141,16 +146,17 @@ const (
 	LimitStep      = "scaleInStep"
 	LimitHeadroom  = "headroom"
 	LimitTableWait = "tableStep"
+	LimitPaused    = "paused"
 )
 
 // answerFor is how long an Answer stands after its decision was last confirmed. A leader confirms every few seconds; without
 // one nobody sees the step land, and the HPA would take the next with its next look.
 const answerFor = 10 * time.Second
 
-// Watched reports whether there is an Answer and a leader that still sees what becomes of it, at now on the clock that
-// stamped the decision.
+// Watched reports whether there is an Answer and it may be told, at now on the clock that stamped the decision: because a
+// leader still sees what becomes of it, or because nobody has to.
 func (d *Decision) Watched(now time.Time) bool {
-	return d.Answer > 0 && now.Sub(d.RefreshedAt) <= answerFor
+	return d.Answer > 0 && (d.AnswerLasts || now.Sub(d.RefreshedAt) <= answerFor)
 }
 
 // Served is the count to tell KEDA at now: the Answer while it is watched, else what was decided. In shadow mode only an

@@ -176,3 +176,20 @@ func TestAnAnswerThatNoClusterHasIsRefused(t *testing.T) {
 		t.Errorf("read back as %d, error %v", again.Answer, err)
 	}
 }
+
+func TestAnAnswerThatLastsIsServedUntilTheDecisionExpires(t *testing.T) {
+	t.Parallel()
+	d := testDecision()
+	d.Answer, d.AnswerLasts = 1, true
+	d.ExpiresAt = d.RefreshedAt.Add(90 * time.Second)
+	if got := d.Served(d.ExpiresAt.Add(-time.Second)); got != 1 {
+		t.Errorf("served %d while nobody confirms, want the 1 that is in nobody's way", got)
+	}
+	body, err := d.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := Decode(body); err != nil || !read.AnswerLasts {
+		t.Errorf("read back %+v, error %v: the scaler would not know that it lasts", read, err)
+	}
+}

@@ -20,6 +20,10 @@ type Cluster struct {
 	HPA  Autoscaler
 	// Shared says that the ScaledObject has other triggers too, of which the HPA takes the largest count.
 	Shared bool
+	// Kept says in words why KEDA takes no pod away whatever is decided, because a user paused it; empty when nobody did.
+	Kept string
+	// Stale says that the API server has not been heard for so long that all of this may be over.
+	Stale bool
 	// Fault says why the ScaledObject's policy cannot be used, so that the last good one holds; empty when it can.
 	Fault string
 	// Warnings are the settings of the ScaledObject that work against the fleet, in words.
@@ -30,6 +34,8 @@ type Cluster struct {
 type Pod struct {
 	// Ready says that the pod passes its readiness probe, which a node does that serves.
 	Ready bool
+	// Fell says that the pod was ready since its containers last began, and is so no more.
+	Fell bool
 	// Deleting says that the pod was asked to go.
 	Deleting bool
 	// Trouble is why the pod cannot start, as Kubernetes names it (CrashLoopBackOff, Unschedulable); empty when nothing is
@@ -40,6 +46,10 @@ type Pod struct {
 	// Old says that the pod is of an older ReplicaSet than the Deployment's newest: a rollout will replace it.
 	Old bool
 }
+
+// Unschedulable is the Trouble of a pod for which no machine has room. Unlike the others it is often over by itself, once a
+// cluster autoscaler has brought a machine.
+const Unschedulable = "Unschedulable"
 
 // Autoscaler is what the fleet's HPA says of itself, read back from the API server: an older one drops what it does not know.
 type Autoscaler struct {

@@ -33,6 +33,8 @@ type Fleet struct {
 	Pending int
 	// Stuck counts pending replicas that cannot start, or have been starting for longer than any node should.
 	Stuck int
+	// NoPolicy says in words why the fleet's limits are not known, so that nothing may be decided; empty when they are.
+	NoPolicy string
 	// Cluster is what Kubernetes says of the fleet; nil outside a cluster and before its caches have filled.
 	Cluster *Cluster
 }

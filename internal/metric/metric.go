@@ -47,6 +47,7 @@ const (
 	BalancerResolvesTotal    = "tidegate_balancer_resolves_total"
 	BalancerTableVersion     = "tidegate_balancer_table_version"
 	BalancerHoldSecondsTotal = "tidegate_balancer_hold_seconds_total"
+	BalancerKubernetesStale  = "tidegate_balancer_kubernetes_stale"
 )
 
 // Metrics of the external scaler.

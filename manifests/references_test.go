@@ -80,7 +80,7 @@ func TestEveryNameThatAPodRefersToExists(t *testing.T) {
 	}
 }
 
-// A secret in a repository is no secret. The webhook's two are empty, so that applying them again wipes nothing.
+// A secret in a repository is no secret. The webhook's three are empty, so that applying them again wipes nothing.
 func TestTheBaseHoldsNoSecretData(t *testing.T) {
 	for _, s := range render(t, roots["base"]).secrets {
 		if len(s.Data)+len(s.StringData) > 0 {
@@ -88,7 +88,7 @@ func TestTheBaseHoldsNoSecretData(t *testing.T) {
 		}
 	}
 	everywhere(t, func(t root, o *objects) {
-		for _, name := range []string{"tidegate-webhook-tls", "tidegate-scaler-tls"} {
+		for _, name := range []string{"tidegate-webhook-tls", "tidegate-scaler-tls", "tidegate-keda-tls"} {
 			if s := o.secret(name); s == nil || len(s.Data)+len(s.StringData) > 0 {
 				t.Errorf("Secret %s is %+v: the webhook may create none, and an apply would overwrite what it fills in", name, s)
 			}

@@ -49,6 +49,8 @@ type objects struct {
 	bound       []*admission.ValidatingAdmissionPolicyBinding
 	scaled      []scaledObject
 	auths       []triggerAuthentication
+	// issued are cert-manager's objects, of a component that is not in any root.
+	issued []*unstructured.Unstructured
 }
 
 // role and binding stand for the namespaced and the cluster's kind alike.
@@ -182,6 +184,10 @@ func (o *objects) add(kind string, text []byte) error {
 		return err
 	case "ScaledObject":
 		return o.addScaledObject(text)
+	case "Issuer", "Certificate":
+		object := &unstructured.Unstructured{}
+		o.issued = append(o.issued, object)
+		return object.UnmarshalJSON(text)
 	}
 	return o.addRights(kind, text)
 }

@@ -101,7 +101,7 @@ var granted = map[string][]string{
 	"Role tidegate-balancer":        {"create leases", "update leases tidegate-balancer"},
 	"Role tidegate-balancer-fleets": {"create events", "patch events"},
 	"Role tidegate-scaler-fleets":   {"create events", "patch events"},
-	"Role tidegate-webhook":         {"update secrets tidegate-webhook-tls,tidegate-scaler-tls"},
+	"Role tidegate-webhook":         {"update secrets tidegate-webhook-tls,tidegate-scaler-tls,tidegate-keda-tls"},
 	"Role tidegate-webhook-fleets":  {"patch pods", "create events", "patch events"},
 	"ClusterRole tidegate-webhook":  {"patch mutatingwebhookconfigurations tidegate", "patch validatingwebhookconfigurations tidegate"},
 }

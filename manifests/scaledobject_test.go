@@ -136,7 +136,7 @@ func TestKEDAFindsTheScalerAndBelievesItByTheWebhooksAuthority(t *testing.T) {
 			got[ref.Parameter] = ref.Name + "/" + ref.Key
 		}
 		for parameter, file := range map[string]string{"caCert": "ca.crt", "tlsClientCert": "tls.crt", "tlsClientKey": "tls.key"} {
-			if got[parameter] != "tidegate-scaler-tls/"+file {
+			if got[parameter] != "tidegate-keda-tls/"+file {
 				t.Errorf("%s comes from %q: without it KEDA speaks no mTLS", parameter, got[parameter])
 			}
 		}

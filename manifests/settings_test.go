@@ -207,7 +207,7 @@ func TestContainerPortsAreWhereTheProcessListens(t *testing.T) {
 		}
 		listens("tidegate-webhook", "admission", hook.Webhook.Listen)
 		listens("tidegate-webhook", "admin", hook.Webhook.AdminListen)
-		for _, name := range []string{hook.Webhook.Secret, hook.Webhook.ScalerSecret} {
+		for _, name := range []string{hook.Webhook.Secret, hook.Webhook.ScalerSecret, hook.Webhook.KEDASecret} {
 			if o.secret(name) == nil {
 				t.Errorf("the webhook fills Secret %s, which is not here, and may create none", name)
 			}

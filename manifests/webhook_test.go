@@ -1,11 +1,15 @@
 package manifests_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	admission "k8s.io/api/admissionregistration/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tidegate/tidegate/webhook/stamp"
 )
 
 // one is what the two kinds of webhook share.
@@ -109,6 +113,10 @@ func TestThePolicyForTheWebhooksAccountIsBoundAndFailsClosed(t *testing.T) {
 		p := o.policies[0]
 		if p.Spec.FailurePolicy == nil || *p.Spec.FailurePolicy != admission.Fail || len(p.Spec.Validations) == 0 {
 			t.Errorf("the policy lets pass what it cannot judge: %+v", p.Spec)
+		}
+		costs := fmt.Sprintf("int(a[variables.key]) >= %d && int(a[variables.key]) < %d", stamp.Lowest, stamp.Above)
+		if !slices.ContainsFunc(p.Spec.Validations, func(v admission.Validation) bool { return strings.Contains(v.Expression, costs) }) {
+			t.Errorf("no rule of the policy has the range of the webhook's costs, %s: stamps are denied, or a user's cost may be written", costs)
 		}
 		if len(o.bound) != 1 || o.bound[0].Spec.PolicyName != p.Name || !slices.Equal(o.bound[0].Spec.ValidationActions, []admission.ValidationAction{admission.Deny}) {
 			t.Error("the policy is not bound: it denies nothing")

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/logkey"
 	"github.com/tidegate/tidegate/internal/scaledobject"
 	"github.com/tidegate/tidegate/webhook/injection"
@@ -78,12 +79,48 @@ func (s *Server) scaleIn(ctx context.Context, r admission.Request) (admission.Re
 	if !change.Lowers() || !s.options.serves(r.Namespace) || r.DryRun != nil && *r.DryRun {
 		return admission.Allowed(""), nil
 	}
-	report := s.stamper.Stamp(ctx, change)
-	if report.Deployment == nil {
-		return admission.Allowed(""), nil
+	select {
+	case s.stamping <- struct{}{}:
+		defer func() { <-s.stamping }()
+	default:
+		return admission.Response{}, errBusy
 	}
-	notes := s.note(change, report)
-	return admission.Allowed("").WithWarnings(warnings(notes)...), nil
+	report := s.stamper.Stamp(ctx, change)
+	switch {
+	case report.Refuted != nil:
+		return admission.Response{}, report.Refuted
+	case report.Unsure != nil:
+		s.doubt(report)
+		return admission.Allowed(""), nil
+	case report.Deployment != nil:
+		return admission.Allowed("").WithWarnings(warnings(s.note(change, report))...), nil
+	default:
+		return admission.Allowed("").WithWarnings(warnings(s.complain(r.Namespace, report))...), nil
+	}
+}
+
+// errBusy says that too many scale-ins are under review.
+var errBusy = errors.New("too many scale-ins at once, so pods leave in Kubernetes' own order")
+
+// doubt notes a scale-in of what may be a fleet.
+func (s *Server) doubt(r scalein.Report) {
+	s.meters.doubtful.Inc()
+	if s.doubts.first(r.Fleet) {
+		s.Logger.Warn("a scale-in was not stamped, since nobody knows whether this is a fleet: label its pods to be injected, or let the balancer answer",
+			slog.String(logkey.Fleet, r.Fleet.String()), slog.String("label", keys.LabelInject), slog.Any(logkey.Err, r.Unsure))
+	}
+}
+
+// complain tells operators of troubles with what could not be read, and so may not exist: no name of it becomes a label.
+func (s *Server) complain(namespace string, r scalein.Report) []string {
+	notes := make([]string, len(r.Troubles))
+	for i, t := range r.Troubles {
+		s.meters.troubles.WithLabelValues(fleetUnread, t.Reason).Inc()
+		s.Logger.Warn("the right pods cannot be made sure to leave", slog.String("namespace", namespace),
+			slog.String(logkey.Reason, t.Reason), slog.String("note", t.Note))
+		notes[i] = t.Note
+	}
+	return notes
 }
 
 // note tells operators what a scale-in found and did, and answers what its author should know.
@@ -96,7 +133,7 @@ func (s *Server) note(c scalein.Change, r scalein.Report) []string {
 	}
 	s.meters.stamped(r.Fleet, r.Set, r.Cleared, r.Held)
 	var notes []string
-	if c.Set == nil && !slices.Contains(s.options.Actuators, c.Author) {
+	if c.Set == "" && !slices.Contains(s.options.Actuators, c.Author) {
 		s.meters.secondActuators.WithLabelValues(r.Fleet.String()).Inc()
 		logger.Warn("a second actuator lowers the replicas of a fleet", slog.String("user", c.Author))
 		s.Events.Tell(*r.Deployment, true, "SecondActuator", fmt.Sprintf(

@@ -19,15 +19,21 @@ const (
 	metricTroubles        = "tidegate_webhook_troubles_total"
 	metricBalancerErrors  = "tidegate_webhook_balancer_errors_total"
 	metricSecondActuators = "tidegate_webhook_second_actuators_total"
+	metricDoubtful        = "tidegate_webhook_doubtful_scale_ins_total"
+	metricUninjected      = "tidegate_webhook_uninjected_pods"
 	metricExpiry          = "tidegate_webhook_certificate_expiry_timestamp_seconds"
 )
 
 // Labels of the webhook's metrics.
 const (
-	labelHandler = "handler"
-	labelAction  = "action"
-	labelSecret  = "secret"
+	labelHandler   = "handler"
+	labelAction    = "action"
+	labelSecret    = "secret"
+	labelNamespace = "namespace"
 )
+
+// fleetUnread stands for the name of what could not be read, and so need not exist.
+const fleetUnread = "unread"
 
 // The values of the action label.
 const (
@@ -35,7 +41,7 @@ const (
 	actionClear = "clear"
 )
 
-// meters are the webhook's Prometheus metrics. Names of fleets become labels only once a fleet is one.
+// meters are the webhook's Prometheus metrics. The name of a fleet becomes a label only once it was read from the API server.
 type meters struct {
 	admissions      *prometheus.CounterVec
 	seconds         *prometheus.HistogramVec
@@ -44,6 +50,8 @@ type meters struct {
 	troubles        *prometheus.CounterVec
 	balancerErrors  prometheus.Counter
 	secondActuators *prometheus.CounterVec
+	doubtful        prometheus.Counter
+	uninjected      *prometheus.GaugeVec
 	expiry          *prometheus.GaugeVec
 }
 
@@ -51,7 +59,7 @@ func newMeters(registry *prometheus.Registry) *meters {
 	factory := promauto.With(registry)
 	return &meters{
 		admissions: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: metricAdmissions, Help: "Admission reviews answered, by handler and result: allowed, warned, denied, unreadable, panic.",
+			Name: metricAdmissions, Help: "Admission reviews answered, by handler and result: allowed, warned, denied, unreadable, refuted (not what the cluster says), busy, panic.",
 		}, []string{labelHandler, metric.LabelResult}),
 		seconds: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: metricAdmissionTime, Help: "Seconds an admission review took, holds included.",
@@ -67,7 +75,7 @@ func newMeters(registry *prometheus.Registry) *meters {
 			NativeHistogramBucketFactor: 1.1,
 		}),
 		troubles: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: metricTroubles, Help: "Scale-ins let through although the right pods could not be made sure of, by fleet and reason.",
+			Name: metricTroubles, Help: "Scale-ins let through although the right pods could not be made sure of, by fleet (unread: it could not be read) and reason.",
 		}, []string{metric.LabelFleet, metric.LabelReason}),
 		balancerErrors: factory.NewCounter(prometheus.CounterOpts{
 			Name: metricBalancerErrors, Help: "Questions that the balancer did not answer; that it knows no such fleet is an answer.",
@@ -75,6 +83,12 @@ func newMeters(registry *prometheus.Registry) *meters {
 		secondActuators: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: metricSecondActuators, Help: "Scale-ins of a fleet asked for by somebody who should not, by fleet.",
 		}, []string{metric.LabelFleet}),
+		doubtful: factory.NewCounter(prometheus.CounterOpts{
+			Name: metricDoubtful, Help: "Scale-ins not stamped because the pods do not ask to be injected and the balancer could not say whether they are a fleet.",
+		}),
+		uninjected: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: metricUninjected, Help: "Pods that ask to be injected and were not, as those that started before the webhook did, by namespace.",
+		}, []string{labelNamespace}),
 		expiry: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: metricExpiry, Help: "When the certificate in a Secret expires, in seconds since 1970.",
 		}, []string{labelSecret}),
@@ -93,4 +107,9 @@ func (m *meters) stamped(id fleet.ID, set, cleared int, held time.Duration) {
 // expires notes when a certificate will expire.
 func (m *meters) expires(secret string, at time.Time) {
 	m.expiry.WithLabelValues(secret).Set(float64(at.Unix()))
+}
+
+// lacks notes how many pods of a namespace have no drain hook and should.
+func (m *meters) lacks(namespace string, pods int) {
+	m.uninjected.WithLabelValues(namespace).Set(float64(pods))
 }

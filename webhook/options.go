@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Listen      string `name:"webhook-listen" env:"TIDEGATE_WEBHOOK_LISTEN" default:":9443" placeholder:"HOST:PORT" help:"Where the API server's admission reviews are taken, over TLS."`
 	AdminListen string `name:"webhook-admin-listen" env:"TIDEGATE_WEBHOOK_ADMIN_LISTEN" default:":9444" placeholder:"HOST:PORT" help:"Where /healthz, /readyz and /metrics are served over plain HTTP."`
-	Kubeconfig  string `name:"kubeconfig" env:"KUBECONFIG" type:"path" placeholder:"PATH" help:"How to reach the API server from outside a cluster; default is the account of the pod."`
+	Kubeconfig  string `name:"kubeconfig" env:"TIDEGATE_KUBECONFIG" type:"path" placeholder:"PATH" help:"How to reach the API server from outside a cluster; default is the pod's service account."`
 
 	Balancer        string        `name:"balancer-admin-url" env:"TIDEGATE_BALANCER_ADMIN_URL" default:"http://tidegate-balancer:9091" placeholder:"URL" help:"The balancer's admin port, which knows who has the least to lose."`
 	FleetNamespaces []string      `name:"fleet-namespaces" env:"TIDEGATE_FLEET_NAMESPACES" placeholder:"NAME,..." help:"Namespaces whose pods may be injected and stamped; default is the webhook's own, * is all."`
@@ -27,19 +27,20 @@ type Options struct {
 	SettleTime      time.Duration `name:"settle-time" env:"TIDEGATE_SETTLE_TIME" default:"200ms" help:"How long a scale-in is held after the last stamp, so that it has reached Kubernetes' controllers, 0s to 2s."`
 	DryRun          bool          `name:"dry-run" env:"TIDEGATE_WEBHOOK_DRY_RUN" help:"Log what would be injected, stamped and refused, and change nothing but the webhook's own certificates."`
 
-	Namespace     string `name:"webhook-namespace" env:"TIDEGATE_WEBHOOK_NAMESPACE,POD_NAMESPACE" placeholder:"NAME" help:"Namespace of the webhook's Service and of both Secrets."`
+	Namespace     string `name:"webhook-namespace" env:"TIDEGATE_WEBHOOK_NAMESPACE,POD_NAMESPACE" placeholder:"NAME" help:"Namespace of the webhook's Service and of all Secrets."`
 	Service       string `name:"webhook-service" env:"TIDEGATE_WEBHOOK_SERVICE" default:"tidegate-webhook" placeholder:"NAME" help:"Service by which the API server reaches the webhook."`
 	Secret        string `name:"webhook-secret" env:"TIDEGATE_WEBHOOK_SECRET" default:"tidegate-webhook-tls" placeholder:"NAME" help:"Secret that keeps the webhook's certificate."`
 	Configuration string `name:"webhook-configuration" env:"TIDEGATE_WEBHOOK_CONFIGURATION" default:"tidegate" placeholder:"NAME" help:"The mutating and the validating webhook configuration that are told whom to trust."`
 	ScalerService string `name:"scaler-service" env:"TIDEGATE_SCALER_SERVICE" default:"tidegate-scaler" placeholder:"NAME" help:"Headless Service by which KEDA reaches the scaler."`
-	ScalerSecret  string `name:"scaler-secret" env:"TIDEGATE_SCALER_SECRET" default:"tidegate-scaler-tls" placeholder:"NAME" help:"Secret that keeps the certificate of the scaler, and of KEDA as its caller."`
+	ScalerSecret  string `name:"scaler-secret" env:"TIDEGATE_SCALER_SECRET" default:"tidegate-scaler-tls" placeholder:"NAME" help:"Secret that keeps the scaler's certificate and the authority of both ends."`
+	KEDASecret    string `name:"keda-secret" env:"TIDEGATE_KEDA_SECRET" default:"tidegate-keda-tls" placeholder:"NAME" help:"Secret that keeps the certificate by which KEDA calls the scaler, for TriggerAuthentications."`
 
 	Certificates CertificateOptions `embed:""`
 }
 
 // CertificateOptions say how certificates are kept.
 type CertificateOptions struct {
-	Rotate      bool          `name:"cert-rotation" env:"TIDEGATE_CERT_ROTATION" default:"true" negatable:"" help:"Make and renew the certificates of both Secrets. Switch off where cert-manager or somebody else fills them."`
+	Rotate      bool          `name:"cert-rotation" env:"TIDEGATE_CERT_ROTATION" default:"true" negatable:"" help:"Make and renew the certificates of all Secrets and tell the API server whom to trust. Switch off where cert-manager or somebody else does both."`
 	Validity    time.Duration `name:"cert-validity" env:"TIDEGATE_CERT_VALIDITY" default:"8760h" help:"How long a certificate is valid, 1m or more."`
 	RenewBefore time.Duration `name:"cert-renew-before" env:"TIDEGATE_CERT_RENEW_BEFORE" default:"2160h" help:"A certificate is renewed when less than this of it is left; at most nine tenths of --cert-validity."`
 	Authority   time.Duration `name:"cert-ca-validity" env:"TIDEGATE_CERT_CA_VALIDITY" default:"87600h" help:"How long a certificate authority is valid; at least twice --cert-validity."`
@@ -80,15 +81,19 @@ func (o Options) Validate() error {
 		}
 	}
 	objects := []struct{ flag, value string }{
-		{"--webhook-secret", o.Secret}, {"--scaler-secret", o.ScalerSecret}, {"--webhook-configuration", o.Configuration},
+		{"--webhook-secret", o.Secret},
+		{"--scaler-secret", o.ScalerSecret},
+		{"--keda-secret", o.KEDASecret},
+		{"--webhook-configuration", o.Configuration},
 	}
 	for _, n := range objects {
 		if len(validation.IsDNS1123Subdomain(n.value)) > 0 {
 			errs = append(errs, fmt.Errorf("%s is %q: give the name of a Kubernetes object", n.flag, n.value))
 		}
 	}
-	if o.Secret == o.ScalerSecret {
-		errs = append(errs, fmt.Errorf("--webhook-secret and --scaler-secret are both %q: they hold different certificates, give two names", o.Secret))
+	if o.Secret == o.ScalerSecret || o.Secret == o.KEDASecret || o.ScalerSecret == o.KEDASecret {
+		errs = append(errs, fmt.Errorf("--webhook-secret, --scaler-secret and --keda-secret are %q, %q and %q: they hold different certificates, give three names",
+			o.Secret, o.ScalerSecret, o.KEDASecret))
 	}
 	return errors.Join(errs...)
 }

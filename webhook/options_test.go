@@ -52,6 +52,8 @@ func TestWrongOptionsAreNamedWithTheFix(t *testing.T) {
 		{"a secret that is none", func(o *Options) { o.Secret = "A" }, `--webhook-secret is "A"`},
 		{"a configuration that is none", func(o *Options) { o.Configuration = "" }, `--webhook-configuration is ""`},
 		{"one secret for two", func(o *Options) { o.ScalerSecret = o.Secret }, "they hold different certificates"},
+		{"one secret for both ends", func(o *Options) { o.KEDASecret = o.ScalerSecret }, "give three names"},
+		{"a secret of KEDA that is none", func(o *Options) { o.KEDASecret = "" }, `--keda-secret is ""`},
 		{"a validity of seconds", func(o *Options) { o.Certificates.Validity = time.Second }, "--cert-validity is 1s"},
 		{"renewed before it is made", func(o *Options) { o.Certificates.RenewBefore = o.Certificates.Validity }, "or every look renews"},
 		{"never renewed", func(o *Options) { o.Certificates.RenewBefore = 0 }, "--cert-renew-before is 0s"},

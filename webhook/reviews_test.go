@@ -38,7 +38,8 @@ func TestReviewsThatAreWrongLetTheRequestThrough(t *testing.T) {
 		{name: "a pod without the label", path: PathPods, body: change(createPod, `"tidegate.dev/inject":"true",`, ``)},
 		{name: "a dry run of a scale-in", path: PathStamp, body: change(scaleIn, `"uid":"u1"`, `"uid":"u1","dryRun":true`)},
 		{name: "a scale-out", path: PathStamp, body: change(scaleIn, `"replicas":2`, `"replicas":9`)},
-		{name: "a fleet that is not there", path: PathStamp, body: change(scaleIn, `"name":"socket"`, `"name":"ghost"`), warned: "cannot be read"},
+		{name: "a fleet that is not there", path: PathStamp, body: change(scaleIn, `"name":"socket"`, `"name":"ghost"`), warned: "there is no Deployment chat/ghost"},
+		{name: "a scale-in of a count that is not stored", path: PathStamp, body: change(scaleIn, `"replicas":3`, `"replicas":4`), warned: "does not agree with what is stored"},
 		{name: "a ScaledObject review with a pod", path: PathScaledObjects, body: createPod, warned: "only scaledobjects"},
 		{name: "a ScaledObject whose spec is a list", path: PathScaledObjects, body: change(createScaledObject, `"triggers":[`, `"triggers":7,"others":[`), warned: "read ScaledObject"},
 	}

@@ -15,12 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/kube"
+	"github.com/tidegate/tidegate/webhook/census"
 	"github.com/tidegate/tidegate/webhook/certificate"
 	"github.com/tidegate/tidegate/webhook/refresh"
 	"github.com/tidegate/tidegate/webhook/stamp"
@@ -74,9 +76,16 @@ func run(ctx context.Context, o Options, client kubernetes.Interface, objects dy
 	})
 	keeper := o.keeper(client, server.meters, logger)
 	refresher := &refresh.Refresher{Client: objects, Namespaces: o.namespaces(), Logger: logger}
+	count := &census.Census{
+		Client: client, Namespaces: o.namespaces(), Count: server.meters.lacks, Events: o.heard(events), Logger: logger,
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		keeper.Run(ctx)
+		return nil
+	})
+	group.Go(func() error {
+		count.Run(ctx)
 		return nil
 	})
 	group.Go(func() error {
@@ -92,6 +101,18 @@ func run(ctx context.Context, o Options, client kubernetes.Interface, objects dy
 	group.Go(func() error { return serve(ctx, operators, admin(registry, keeper.Ready), logger, "operators") })
 	return group.Wait()
 }
+
+// heard are the Events that a dry run does not write: it injects nobody, and that is known.
+func (o Options) heard(events Events) Events {
+	if o.DryRun {
+		return unheard{}
+	}
+	return events
+}
+
+type unheard struct{}
+
+func (unheard) Tell(corev1.ObjectReference, bool, string, string) {}
 
 // patchesAtOnce is how many connections to the balancer are kept open: as many as may ask at once.
 const patchesAtOnce = 8
@@ -119,7 +140,10 @@ func (o Options) clients() (kubernetes.Interface, dynamic.Interface, error) {
 	return client, objects, nil
 }
 
-// keeper keeps both Secrets.
+// kedaName is the name of KEDA's certificate. The scaler asks who signed it and not for a name.
+const kedaName = "tidegate-keda"
+
+// keeper keeps all Secrets.
 func (o Options) keeper(client kubernetes.Interface, m *meters, logger *slog.Logger) *certificate.Keeper {
 	server, caller := x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth
 	webhookName, webhookOthers := serviceNames(o.Service, o.Namespace)
@@ -139,7 +163,13 @@ func (o Options) keeper(client kubernetes.Interface, m *meters, logger *slog.Log
 			},
 			{
 				Namespace: o.Namespace, Secret: o.ScalerSecret,
-				Subject: certificate.Subject{Name: scalerName, Others: scalerOthers, Usages: []x509.ExtKeyUsage{server, caller}},
+				Subject: certificate.Subject{Name: scalerName, Others: scalerOthers, Usages: []x509.ExtKeyUsage{server}},
+			},
+			{
+				// TriggerAuthentications need it in every namespace with fleets: whoever reads it there may ask the scaler, and
+				// cannot be taken for it.
+				Namespace: o.Namespace, Secret: o.KEDASecret, Issuer: o.ScalerSecret,
+				Subject: certificate.Subject{Name: kedaName, Usages: []x509.ExtKeyUsage{caller}},
 			},
 		},
 		Terms: certificate.Terms{

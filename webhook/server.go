@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -53,11 +54,20 @@ type Server struct {
 	Parts
 	stamper *scalein.Stamper
 	meters  *meters
+	// stamping holds one entry a scale-in under review, so that no flood of reviews fills the memory with pods.
+	stamping chan struct{}
+	doubts   *doubts
 }
+
+// maxStamping is how many scale-ins are reviewed at once. Kubernetes' own controllers ask for ten at most.
+const maxStamping = 64
 
 // New makes a server; Run is what a process wants.
 func New(o Options, p Parts) *Server {
-	s := &Server{options: o, Parts: p, meters: newMeters(p.Registry)}
+	s := &Server{
+		options: o, Parts: p, meters: newMeters(p.Registry),
+		stamping: make(chan struct{}, maxStamping), doubts: newDoubts(p.Now),
+	}
 	s.stamper = &scalein.Stamper{
 		Client: p.Client, Carrier: stamp.Annotation{Pods: p.Client.CoreV1()}, Order: counted{p.Order, s.meters.balancerErrors},
 		Settle: o.SettleTime, DryRun: o.DryRun, Now: p.Now, Wait: p.Wait,
@@ -80,6 +90,8 @@ const (
 	resultWarned     = "warned"
 	resultDenied     = "denied"
 	resultUnreadable = "unreadable"
+	resultRefuted    = "refuted"
+	resultBusy       = "busy"
 	resultPanic      = "panic"
 )
 
@@ -102,13 +114,21 @@ func (s *Server) reviews(name string, handle func(context.Context, admission.Req
 				s.meters.seconds.WithLabelValues(name).Observe(s.Now().Sub(start).Seconds())
 			}()
 			answer, err := handle(ctx, r)
-			if err != nil {
-				s.Logger.Warn("a review cannot be read and was let through", slog.String("handler", name), slog.Any(logkey.Err, err))
-				answer, result = letThrough(err.Error()), resultUnreadable
+			switch {
+			case err == nil:
+				result = resultOf(answer)
 				return answer
+			case errors.Is(err, errBusy):
+				// A line each would be a flood of its own.
+				result = resultBusy
+			case errors.Is(err, scalein.ErrRefuted):
+				s.Logger.Warn("a review that does not agree with the cluster was let through", slog.String("handler", name), slog.Any(logkey.Err, err))
+				result = resultRefuted
+			default:
+				s.Logger.Warn("a review cannot be read and was let through", slog.String("handler", name), slog.Any(logkey.Err, err))
+				result = resultUnreadable
 			}
-			result = resultOf(answer)
-			return answer
+			return letThrough(err.Error())
 		}),
 		LogConstructor: func(logr.Logger, *admission.Request) logr.Logger { return logr.FromSlogHandler(s.Logger.Handler()) },
 	}

@@ -69,6 +69,7 @@ func testOptions() Options {
 		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", Balancer: "http://tidegate-balancer:9091", FleetNamespaces: []string{"chat"},
 		Actuators: []string{hpa}, SettleTime: 200 * time.Millisecond, Namespace: "tidegate", Service: "tidegate-webhook",
 		Secret: "tidegate-webhook-tls", Configuration: "tidegate", ScalerService: "tidegate-scaler", ScalerSecret: "tidegate-scaler-tls",
+		KEDASecret: "tidegate-keda-tls",
 		Certificates: CertificateOptions{
 			Rotate: true, Validity: 8760 * time.Hour, RenewBefore: 2160 * time.Hour, Authority: 87600 * time.Hour, Interval: time.Minute,
 		},

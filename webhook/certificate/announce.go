@@ -6,53 +6,102 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	admission "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// announce tells both webhook configurations of that name whom to trust.
-func (k *Keeper) announce(ctx context.Context, name string, trust []byte) error {
-	return errors.Join(k.announceMutating(ctx, name, trust), k.announceValidating(ctx, name, trust))
+// registered are the webhook configurations of one kind.
+type registered struct {
+	kind string
+	// read answers the hooks of a configuration and its version.
+	read func(ctx context.Context, name string) ([]hook, string, error)
+	// patch changes it by a JSON patch.
+	patch func(ctx context.Context, name string, patch []byte) error
 }
 
-func (k *Keeper) announceMutating(ctx context.Context, name string, trust []byte) error {
-	registered := k.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	configuration, err := registered.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("read MutatingWebhookConfiguration %s: %w", name, err)
+// configurations are both kinds.
+func (k *Keeper) configurations() []registered {
+	mutating := k.Client.AdmissionregistrationV1().MutatingWebhookConfigurations()
+	validating := k.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	return []registered{
+		{
+			kind: "MutatingWebhookConfiguration",
+			read: func(ctx context.Context, name string) ([]hook, string, error) {
+				found, err := mutating.Get(ctx, name, metav1.GetOptions{})
+				if err != nil {
+					return nil, "", err
+				}
+				hooks := make([]hook, len(found.Webhooks))
+				for i, w := range found.Webhooks {
+					hooks[i] = hook{w.Name, w.ClientConfig}
+				}
+				return hooks, found.ResourceVersion, nil
+			},
+			patch: func(ctx context.Context, name string, patch []byte) error {
+				_, err := mutating.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
+				return err
+			},
+		},
+		{
+			kind: "ValidatingWebhookConfiguration",
+			read: func(ctx context.Context, name string) ([]hook, string, error) {
+				found, err := validating.Get(ctx, name, metav1.GetOptions{})
+				if err != nil {
+					return nil, "", err
+				}
+				hooks := make([]hook, len(found.Webhooks))
+				for i, w := range found.Webhooks {
+					hooks[i] = hook{w.Name, w.ClientConfig}
+				}
+				return hooks, found.ResourceVersion, nil
+			},
+			patch: func(ctx context.Context, name string, patch []byte) error {
+				_, err := validating.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
+				return err
+			},
+		},
 	}
-	hooks := make([]hook, len(configuration.Webhooks))
-	for i, w := range configuration.Webhooks {
-		hooks[i] = hook{w.Name, w.ClientConfig}
-	}
-	patch, err := mend(hooks, trust)
-	if err == nil && patch != nil {
-		_, err = registered.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
-	}
-	if err != nil {
-		return fmt.Errorf("announce the authority to MutatingWebhookConfiguration %s: %w", name, err)
-	}
-	return nil
 }
 
-func (k *Keeper) announceValidating(ctx context.Context, name string, trust []byte) error {
-	registered := k.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	configuration, err := registered.Get(ctx, name, metav1.GetOptions{})
+// announce tells both webhook configurations of a Secret whom to trust.
+func (k *Keeper) announce(ctx context.Context, kept Kept, trust []byte) error {
+	configurations := k.configurations()
+	errs := make([]error, len(configurations))
+	for i, r := range configurations {
+		errs[i] = k.announceTo(ctx, r, kept, trust)
+	}
+	return errors.Join(errs...)
+}
+
+// announceTo tells one configuration. Another replica may have made a newer authority since the Secret was read, and told of
+// it already: an older word must not follow the newer one. So the Secret is read again after the configuration was, and the
+// configuration is changed only in the version that was read.
+func (k *Keeper) announceTo(ctx context.Context, r registered, kept Kept, trust []byte) error {
+	name := kept.Configuration
+	hooks, version, err := r.read(ctx, name)
 	if err != nil {
-		return fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", name, err)
+		return fmt.Errorf("read %s %s: %w", r.kind, name, err)
 	}
-	hooks := make([]hook, len(configuration.Webhooks))
-	for i, w := range configuration.Webhooks {
-		hooks[i] = hook{w.Name, w.ClientConfig}
+	if !slices.ContainsFunc(hooks, func(h hook) bool { return !bytes.Equal(h.client.CABundle, trust) }) {
+		return nil
 	}
-	patch, err := mend(hooks, trust)
+	secret, err := k.Client.CoreV1().Secrets(kept.Namespace).Get(ctx, kept.Secret, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read secret %s/%s again: %w", kept.Namespace, kept.Secret, err)
+	}
+	newest := open(secret.Data, k.Now()).trust()
+	if len(newest) == 0 {
+		return fmt.Errorf("secret %s/%s holds no authority: %s %s keeps the ones it has", kept.Namespace, kept.Secret, r.kind, name)
+	}
+	patch, err := mend(hooks, version, newest)
 	if err == nil && patch != nil {
-		_, err = registered.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
+		err = r.patch(ctx, name, patch)
 	}
 	if err != nil {
-		return fmt.Errorf("announce the authority to ValidatingWebhookConfiguration %s: %w", name, err)
+		return fmt.Errorf("announce the authority to %s %s: %w", r.kind, name, err)
 	}
 	return nil
 }
@@ -63,10 +112,14 @@ type hook struct {
 	client admission.WebhookClientConfig
 }
 
-// mend is the patch that makes every hook trust exactly the authorities; nil when all do. It first tests that each hook is
-// still where it was.
-func mend(hooks []hook, trust []byte) ([]byte, error) {
+// mend is the patch that makes every hook trust exactly the authorities; nil when all do. It first tests that the
+// configuration is still of the version that was read, and each hook where it was.
+func mend(hooks []hook, version string, trust []byte) ([]byte, error) {
 	var operations []map[string]any
+	if version != "" {
+		operations = append(operations, map[string]any{"op": "test", "path": "/metadata/resourceVersion", "value": version})
+	}
+	tests := len(operations)
 	for i, h := range hooks {
 		if bytes.Equal(h.client.CABundle, trust) {
 			continue
@@ -76,7 +129,7 @@ func mend(hooks []hook, trust []byte) ([]byte, error) {
 			map[string]any{"op": "test", "path": at + "name", "value": h.name},
 			map[string]any{"op": "add", "path": at + "clientConfig/caBundle", "value": trust})
 	}
-	if len(operations) == 0 {
+	if len(operations) == tests {
 		return nil, nil
 	}
 	return json.Marshal(operations)

@@ -91,5 +91,8 @@ func (b bundle) fits(want Subject, now time.Time) error {
 			return errors.New("the certificate lacks a usage")
 		}
 	}
+	if len(b.leaf.ExtKeyUsage) > len(want.Usages) {
+		return errors.New("the certificate has a usage that it should not have")
+	}
 	return nil
 }

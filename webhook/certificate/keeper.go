@@ -22,6 +22,9 @@ import (
 type Kept struct {
 	Namespace, Secret string
 	Subject           Subject
+	// Issuer is a Secret of the same namespace, kept before this one, whose authority signs; empty for an authority of its
+	// own.
+	Issuer string
 	// Configuration is the name of the webhook configurations that are told whom to trust; empty for none. The keeper
 	// serves the certificate of the Secret that has one.
 	Configuration string
@@ -34,7 +37,8 @@ type Keeper struct {
 	Terms  Terms
 	// Interval is the time between two looks.
 	Interval time.Duration
-	// Frozen leaves the Secrets to somebody else, as cert-manager: certificates are served and announced, never made.
+	// Frozen leaves the Secrets to somebody else, as cert-manager, who also tells the API server whom to trust:
+	// certificates are served, and never made or announced.
 	Frozen bool
 	Now    func() time.Time
 	// Expiry is told when the certificate of a Secret will expire, at each look.
@@ -115,8 +119,10 @@ func (k *Keeper) keep(ctx context.Context, kept Kept) error {
 	if kept.Configuration == "" {
 		return nil
 	}
-	// Callers are told whom to trust before they are shown anything new.
-	err = k.announce(ctx, kept.Configuration, b.trust())
+	if !k.Frozen {
+		// Callers are told whom to trust before they are shown anything new.
+		err = k.announce(ctx, kept, b.trust())
+	}
 	if shown := k.serving.Load(); shown == nil || !bytes.Equal(shown.Leaf.Raw, b.leaf.Raw) {
 		k.serving.Store(b.pair)
 		k.Logger.Info("a serving certificate is in use", slog.Time("expires", b.leaf.NotAfter))
@@ -140,7 +146,7 @@ func (k *Keeper) renewed(ctx context.Context, kept Kept) (bundle, error) {
 		if k.Frozen {
 			return open(secret.Data, now), nil
 		}
-		data, reason, err := Renew(secret.Data, kept.Subject, k.Terms, now)
+		data, reason, err := k.due(ctx, kept, secret.Data, now)
 		if err != nil {
 			return bundle{}, err
 		}
@@ -156,6 +162,18 @@ func (k *Keeper) renewed(ctx context.Context, kept Kept) (bundle, error) {
 		}
 	}
 	return bundle{}, fmt.Errorf("write secret %s/%s: %w", kept.Namespace, kept.Secret, lost)
+}
+
+// due answers what a Secret should hold and why that is something else than it does.
+func (k *Keeper) due(ctx context.Context, kept Kept, data map[string][]byte, now time.Time) (map[string][]byte, string, error) {
+	if kept.Issuer == "" {
+		return Renew(data, kept.Subject, k.Terms, now)
+	}
+	issuer, err := k.Client.CoreV1().Secrets(kept.Namespace).Get(ctx, kept.Issuer, metav1.GetOptions{})
+	if err != nil {
+		return nil, "", fmt.Errorf("read secret %s/%s, which issues %s: %w", kept.Namespace, kept.Issuer, kept.Secret, err)
+	}
+	return Issue(data, issuer.Data, kept.Subject, k.Terms, now)
 }
 
 // write replaces what was read, and nothing newer.

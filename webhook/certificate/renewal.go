@@ -3,11 +3,12 @@
 // Certificates are made by cert-controller. Its own rotator is not used: it waits for a mounted Secret, which takes up to a
 // minute to show a change, watches every Secret of the namespace, ends the process when the API server is away at start,
 // and swaps the authority in one step, so that for a moment callers trust one and are shown the other. Here an authority is
-// announced first and signs later, certificates are served from memory, and two Secrets and two configurations are all that
-// is read, by name. Replicas need no leader: they write with optimistic locking, and who loses takes what the other wrote.
+// announced first and signs later, certificates are served from memory, and a few Secrets and two configurations are all
+// that is read, by name. Replicas need no leader: they write with optimistic locking, and who loses takes what the other wrote.
 package certificate
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"maps"
@@ -65,6 +66,35 @@ func Renew(data map[string][]byte, want Subject, terms Terms, now time.Time) (ne
 		}
 		b = open(next, now)
 	}
+	if why := b.needsLeaf(want, terms, now); why != "" {
+		reason = join(reason, why)
+		if err := sign(next, b, want, terms, now); err != nil {
+			return data, "", err
+		}
+	}
+	return next, reason, nil
+}
+
+// Issue answers what a Secret should hold that another Secret's authority is to sign for, and why that differs from what it
+// holds; an empty reason says that nothing does. It gets no authority's key. The inputs are not changed.
+func Issue(data, issuer map[string][]byte, want Subject, terms Terms, now time.Time) (next map[string][]byte, reason string, err error) {
+	from := open(issuer, now)
+	if len(from.authorities) == 0 || from.signer == nil {
+		return data, "", fmt.Errorf("make a certificate for %s: its issuer has no valid authority with its key", want.Name)
+	}
+	next = maps.Clone(data)
+	if next == nil {
+		next = make(map[string][]byte)
+	}
+	if trust := from.trust(); !bytes.Equal(next[keyCA], trust) {
+		next[keyCA], reason = trust, "the authorities are others"
+	}
+	if _, found := next[keyCAKey]; found {
+		delete(next, keyCAKey)
+		reason = join(reason, "an authority's key does not belong here")
+	}
+	b := open(next, now)
+	b.signer = from.signer
 	if why := b.needsLeaf(want, terms, now); why != "" {
 		reason = join(reason, why)
 		if err := sign(next, b, want, terms, now); err != nil {

@@ -128,6 +128,12 @@ func TestWhatIsInjected(t *testing.T) {
 			warned: []string{`is "nowhere"`},
 		},
 		{
+			name:   "a port that only another container declares, where the kubelet would not look",
+			pod:    socketPod(annotated(keys.AnnotationDrainPort, "admin"), annotated(keys.AnnotationContainer, "sidecar")),
+			want:   replaced(together(goldenGrace, goldenEnv, goldenIdentity), "containers/0", "containers/1"),
+			warned: []string{`is "admin": give a number from 1 to 65535 or the name of a port of container "sidecar"`},
+		},
+		{
 			name:   "an empty port",
 			pod:    socketPod(annotated(keys.AnnotationDrainPort, "")),
 			want:   together(goldenGrace, goldenEnv, goldenIdentity),

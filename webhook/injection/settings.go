@@ -36,9 +36,10 @@ type settings struct {
 
 // read takes the annotations, warning of those that are wrong.
 func (w *work) read() settings {
+	container := w.container()
 	return settings{
-		container: w.container(),
-		port:      w.port(),
+		container: container,
+		port:      w.port(container),
 		path:      w.path(),
 		drain:     w.drain(),
 		keepGrace: w.flag(keys.AnnotationKeepGrace),
@@ -66,8 +67,9 @@ func (w *work) container() int {
 	return index
 }
 
-// port reads a number, or the name of a port that the pod declares.
-func (w *work) port() *intstr.IntOrString {
+// port reads a number, or the name of a port that the container declares: the kubelet looks for the name in the container
+// that has the hook, and in no other.
+func (w *work) port(container int) *intstr.IntOrString {
 	text, given := w.pod.Annotations[keys.AnnotationDrainPort]
 	if !given {
 		port := intstr.FromInt32(defaultPort)
@@ -77,15 +79,17 @@ func (w *work) port() *intstr.IntOrString {
 		port := intstr.FromInt32(int32(number))
 		return &port
 	}
-	for _, container := range w.pod.Spec.Containers {
-		for _, port := range container.Ports {
-			if text != "" && port.Name == text {
-				named := intstr.FromString(text)
-				return &named
-			}
-		}
+	if container < 0 {
+		// Nothing is injected into containers, which was said.
+		return nil
 	}
-	w.warn("annotation %s is %.60q: give a number from 1 to 65535 or the name of a port of the container; the drain hook was not injected", keys.AnnotationDrainPort, text)
+	draining := w.pod.Spec.Containers[container]
+	if text != "" && slices.ContainsFunc(draining.Ports, func(p corev1.ContainerPort) bool { return p.Name == text }) {
+		named := intstr.FromString(text)
+		return &named
+	}
+	w.warn("annotation %s is %.60q: give a number from 1 to 65535 or the name of a port of container %.60q; the drain hook was not injected",
+		keys.AnnotationDrainPort, text, draining.Name)
 	return nil
 }
 

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/fake"
 	kubetesting "k8s.io/client-go/testing"
 
@@ -88,6 +90,57 @@ func TestOneNamespaceThatFailsHoldsUpNoOther(t *testing.T) {
 	if waiting, err := r.Look(t.Context()); waiting != 1 || err == nil || !strings.Contains(err.Error(), `"chat"`) {
 		t.Errorf("%d wait, %v", waiting, err)
 	}
+}
+
+func TestAQuestionThatHangsStarvesNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var objects []runtime.Object
+		for _, name := range strings.Split("abcdefgh", "") {
+			objects = append(objects, object("chat", name, ours, "", nil))
+		}
+		r, client := refresher(objects...)
+		hanging := &hangs{Interface: client}
+		r.Client = hanging
+		for range 3 {
+			start := time.Now()
+			if waiting, err := r.Look(t.Context()); waiting != 8 || err != nil {
+				t.Errorf("%d wait, %v", waiting, err)
+			}
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("a look took %s", took)
+			}
+		}
+		slices.Sort(hanging.asked)
+		if got := slices.Compact(hanging.asked); len(got) != 8 {
+			t.Errorf("after three looks KEDA was asked about %v of eight: the others never get an HPA", got)
+		}
+	})
+}
+
+// hangs is a KEDA that answers no question about a metric.
+type hangs struct {
+	dynamic.Interface
+	asked []string
+}
+
+func (h *hangs) Resource(of schema.GroupVersionResource) dynamic.NamespaceableResourceInterface {
+	if of == metric {
+		return &hangingMetric{NamespaceableResourceInterface: h.Interface.Resource(of), keda: h}
+	}
+	return h.Interface.Resource(of)
+}
+
+type hangingMetric struct {
+	dynamic.NamespaceableResourceInterface
+	keda *hangs
+}
+
+func (m *hangingMetric) Namespace(string) dynamic.ResourceInterface { return m }
+
+func (m *hangingMetric) List(ctx context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+	m.keda.asked = append(m.keda.asked, o.LabelSelector)
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 func TestItAsksUntilThereIsAnHPA(t *testing.T) {

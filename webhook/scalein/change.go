@@ -3,6 +3,7 @@
 package scalein
 
 import (
+	"errors"
 	"fmt"
 
 	admission "k8s.io/api/admission/v1"
@@ -12,13 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Change is a request that sets the replicas of a Deployment or of a ReplicaSet.
+// Change is a request that sets the replicas of a Deployment or of a ReplicaSet. It is what somebody says who reached the
+// webhook, which need not be the API server: what of it matters is read again.
 type Change struct {
 	Namespace string
 	// Deployment is the name of the one that changes; empty when a ReplicaSet does.
 	Deployment string
-	// Set is the ReplicaSet that changes, nil when a Deployment does.
-	Set *appsv1.ReplicaSet
+	// Set is the name of the ReplicaSet that changes; empty when a Deployment does.
+	Set string
 	// Template says that the Deployment's pod template changes too, which starts a rollout.
 	Template bool
 	From, To int
@@ -34,6 +36,9 @@ func Read(r *admission.AdmissionRequest) (Change, error) {
 	c := Change{Namespace: r.Namespace, Author: r.UserInfo.Username}
 	if r.Operation != admission.Update || r.Resource.Group != appsv1.GroupName {
 		return c, fmt.Errorf("%s of %q in group %q: only updates of apps are stamped", r.Operation, r.Resource.Resource, r.Resource.Group)
+	}
+	if r.Name == "" {
+		return c, errors.New("the review does not name what it is about")
 	}
 	what := r.Resource.Resource
 	if r.SubResource != "" {
@@ -58,7 +63,7 @@ func Read(r *admission.AdmissionRequest) (Change, error) {
 		if err := decode(r, &before, &after); err != nil {
 			return c, err
 		}
-		c.Set, c.From, c.To = &after, replicas(before.Spec.Replicas), replicas(after.Spec.Replicas)
+		c.Set, c.From, c.To = r.Name, replicas(before.Spec.Replicas), replicas(after.Spec.Replicas)
 	default:
 		return c, fmt.Errorf("%q cannot be stamped: point the webhook at deployments/scale, deployments and replicasets", what)
 	}

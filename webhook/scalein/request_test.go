@@ -65,6 +65,11 @@ func TestRequestsAreUnderstood(t *testing.T) {
 	if _, err := scalein.Read(bad); err == nil || !strings.Contains(err.Error(), "point the webhook at") {
 		t.Errorf("a StatefulSet: %v", err)
 	}
+	nameless := review(t, "deployments", "scale", autoscaling.Scale{}, autoscaling.Scale{})
+	nameless.Name = ""
+	if _, err := scalein.Read(nameless); err == nil || !strings.Contains(err.Error(), "name") {
+		t.Errorf("a review of nothing: %v", err)
+	}
 }
 
 func TestTheBalancerIsAskedOverHTTP(t *testing.T) {

@@ -54,9 +54,15 @@ const (
 
 // Report is what was found and done.
 type Report struct {
-	// Fleet is zero when the change is of no fleet; all else is then empty.
+	// Fleet is a Deployment that exists. It is zero when the change is of none, or of one that is no fleet: all but Refuted
+	// and Troubles is then empty.
 	Fleet      fleet.ID
 	Deployment *corev1.ObjectReference
+	// Refuted wraps ErrRefuted and says in what the change does not agree with what is stored; nil where it does.
+	Refuted error
+	// Unsure says why nobody knows whether the Deployment is a fleet: its pods do not ask to be injected, and the balancer
+	// does not answer. Nothing else but Fleet is then set.
+	Unsure error
 	// Rollout says that nothing was done because the updates of the ReplicaSets will say who shrinks.
 	Rollout bool
 	// Leaving is how many pods will be deleted: First, which go whatever anybody decides, Victims, and Unnamed ones that
@@ -79,20 +85,27 @@ func (r *Report) trouble(reason, format string, args ...any) {
 // returns, at the latest when ctx ends: what cannot be done is a trouble, and Kubernetes then deletes in its own order.
 func (s *Stamper) Stamp(ctx context.Context, c Change) Report {
 	v, err := s.look(ctx, c)
-	if errors.Is(err, errNoOwner) {
+	switch {
+	case errors.Is(err, errNoOwner):
 		return Report{}
+	case errors.Is(err, ErrRefuted):
+		return Report{Refuted: err}
 	}
 	r := Report{Fleet: v.fleet, Deployment: v.deployment, Rollout: v.rollout}
 	if err != nil {
-		r.trouble(ReasonUnreadable, "the pods of %s cannot be read, so they leave in Kubernetes' own order: %s", v.fleet, err)
+		r.trouble(ReasonUnreadable, "the pods of %.60s/%.60s cannot be read, so they leave in Kubernetes' own order: %s", c.Namespace, c.Deployment+c.Set, err)
 		return r
 	}
 	var order []string
 	asked := false
 	if !v.marked {
 		// Nothing says that this is a fleet but the balancer, if it is one.
-		if order, err = s.Order.Order(ctx, v.fleet); err != nil {
+		order, err = s.Order.Order(ctx, v.fleet)
+		switch {
+		case errors.Is(err, victims.ErrUnknownFleet):
 			return Report{}
+		case err != nil:
+			return Report{Fleet: v.fleet, Unsure: err}
 		}
 		asked = true
 	}
@@ -100,24 +113,34 @@ func (s *Stamper) Stamp(ctx context.Context, c Change) Report {
 		return r
 	}
 	draft := stamp.ScaleIn{Pods: s.values(v.pods), Target: c.To, Now: s.Now()}.Begin()
+	var refusal error
 	if draft.Missing > 0 && !asked {
-		if order, err = s.Order.Order(ctx, v.fleet); err != nil {
-			r.refused(err)
-		}
+		order, refusal = s.Order.Order(ctx, v.fleet)
+		asked = refusal == nil
 	}
-	plan := draft.Finish(order)
+	plan := draft.Hold()
+	if asked {
+		plan = draft.Finish(order)
+	}
+	if refusal != nil {
+		r.refused(refusal, plan.Unnamed)
+	}
 	r.count(v, draft, plan, s.Now())
 	s.carryOut(ctx, v.fleet.Namespace, plan, &r)
 	return r
 }
 
-// refused notes why the balancer gave no order.
-func (r *Report) refused(err error) {
+// refused notes why the balancer gave no order, and who leaves then.
+func (r *Report) refused(err error, unnamed int) {
+	who := "those that it chose a short while ago leave"
+	if unnamed > 0 {
+		who = fmt.Sprintf("%d pods leave in Kubernetes' own order", unnamed)
+	}
 	if errors.Is(err, victims.ErrUnknownFleet) {
-		r.trouble(ReasonUnknownFleet, "the balancer knows no fleet %s, so its pods leave in Kubernetes' own order: let its nodes send heartbeats under that name", r.Fleet)
+		r.trouble(ReasonUnknownFleet, "the balancer knows no fleet %s, so %s: let its nodes send heartbeats under that name", r.Fleet, who)
 		return
 	}
-	r.trouble(ReasonNoBalancer, "the balancer does not say who has the least to lose, so pods leave in Kubernetes' own order: %s", err)
+	r.trouble(ReasonNoBalancer, "the balancer does not say who has the least to lose, so %s: %s", who, err)
 }
 
 // count notes who leaves.

@@ -150,5 +150,5 @@ func scale(to int) scalein.Change {
 }
 
 func (w *town) shrink(to int) scalein.Change {
-	return scalein.Change{Namespace: "chat", Set: w.set, From: 6, To: to, Author: "deployment-controller"}
+	return scalein.Change{Namespace: "chat", Set: w.set.Name, From: 6, To: to, Author: "deployment-controller"}
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -32,46 +33,59 @@ type view struct {
 	pods, related []*corev1.Pod
 }
 
-// errNoOwner says that a ReplicaSet belongs to no Deployment, and so to no fleet.
-var errNoOwner = errors.New("the ReplicaSet belongs to no Deployment")
+var (
+	// errNoOwner says that a ReplicaSet belongs to no Deployment, and so to no fleet.
+	errNoOwner = errors.New("the ReplicaSet belongs to no Deployment")
+	// ErrRefuted says that what is stored is not what the review says. The API server asks before it stores, so a review
+	// of its own agrees; where somebody wrote in between, it tries again with a new review.
+	ErrRefuted = errors.New("the review does not agree with what is stored, so nothing was stamped")
+)
 
-// look reads what a change is about.
+// look reads what a change is about. Of the change itself it believes names and the target alone.
 func (s *Stamper) look(ctx context.Context, c Change) (view, error) {
-	if c.Set != nil {
+	if c.Set != "" {
 		return s.lookAtSet(ctx, c)
 	}
 	return s.lookAtDeployment(ctx, c)
 }
 
 func (s *Stamper) lookAtSet(ctx context.Context, c Change) (view, error) {
-	owner := metav1.GetControllerOf(c.Set)
+	set, err := s.Client.AppsV1().ReplicaSets(c.Namespace).Get(ctx, c.Set, metav1.GetOptions{})
+	if err != nil {
+		return view{}, unread("ReplicaSet", c.Namespace, c.Set, err)
+	}
+	if err := agrees("ReplicaSet", c, c.Set, set.Spec.Replicas); err != nil {
+		return view{}, err
+	}
+	owner := metav1.GetControllerOf(set)
 	if owner == nil || owner.Kind != kindDeployment {
 		return view{}, errNoOwner
 	}
-	v := view{
-		fleet:      fleet.ID{Namespace: c.Namespace, Name: owner.Name},
-		deployment: reference(c.Namespace, owner.Name, owner.UID),
-		marked:     marked(&c.Set.Spec.Template),
-		set:        c.Set,
+	deployment, err := s.Client.AppsV1().Deployments(c.Namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && deployment.UID != owner.UID {
+		return view{}, errNoOwner
 	}
-	var err error
-	if v.related, err = s.listPods(ctx, c.Namespace, c.Set.Spec.Selector); err != nil {
+	if err != nil {
+		return view{}, unread("Deployment", c.Namespace, owner.Name, err)
+	}
+	v := of(deployment)
+	v.set, v.marked = set, marked(&set.Spec.Template)
+	if v.related, err = s.listPods(ctx, c.Namespace, set.Spec.Selector); err != nil {
 		return v, err
 	}
-	v.pods = ofSet(v.related, c.Set.UID)
+	v.pods = ofSet(v.related, set.UID)
 	return v, nil
 }
 
 func (s *Stamper) lookAtDeployment(ctx context.Context, c Change) (view, error) {
-	v := view{
-		fleet:      fleet.ID{Namespace: c.Namespace, Name: c.Deployment},
-		deployment: reference(c.Namespace, c.Deployment, ""),
-	}
 	deployment, err := s.Client.AppsV1().Deployments(c.Namespace).Get(ctx, c.Deployment, metav1.GetOptions{})
 	if err != nil {
-		return v, fmt.Errorf("read deployment %s: %w", v.fleet, err)
+		return view{}, unread("Deployment", c.Namespace, c.Deployment, err)
 	}
-	v.deployment.UID = deployment.UID
+	if err := agrees("Deployment", c, c.Deployment, deployment.Spec.Replicas); err != nil {
+		return view{}, err
+	}
+	v := of(deployment)
 	v.marked = marked(&deployment.Spec.Template)
 	var sets []appsv1.ReplicaSet
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -95,6 +109,30 @@ func (s *Stamper) lookAtDeployment(ctx context.Context, c Change) (view, error) 
 		v.pods = ofSet(v.related, v.set.UID)
 	}
 	return v, nil
+}
+
+// of is the view of a Deployment that exists.
+func of(deployment *appsv1.Deployment) view {
+	return view{
+		fleet:      fleet.ID{Namespace: deployment.Namespace, Name: deployment.Name},
+		deployment: reference(deployment.Namespace, deployment.Name, deployment.UID),
+	}
+}
+
+// agrees reports where the change does not start at what is stored.
+func agrees(kind string, c Change, name string, stored *int32) error {
+	if replicas(stored) == c.From {
+		return nil
+	}
+	return fmt.Errorf("%w: it lowers %s %.60s/%.60s from %d replicas, which has %d", ErrRefuted, kind, c.Namespace, name, c.From, replicas(stored))
+}
+
+// unread says why an object was not read. One that does not exist cannot be what the API server asks about.
+func unread(kind, namespace, name string, err error) error {
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%w: there is no %s %.60s/%.60s", ErrRefuted, kind, namespace, name)
+	}
+	return fmt.Errorf("read %s %.60s/%.60s: %w", kind, namespace, name, err)
 }
 
 func (s *Stamper) listPods(ctx context.Context, namespace string, selector *metav1.LabelSelector) ([]*corev1.Pod, error) {

@@ -10,12 +10,17 @@ const (
 	Lowest int32 = -2_000_000_000
 	Above  int32 = Lowest + 1<<(placeBits+tickBits+targetBits)
 
-	placeBits  = 7
-	tickBits   = 16
+	placeBits  = 4
+	tickBits   = 19
 	targetBits = 6
 
-	// tick is the unit of time in a cost. It wraps after 27 minutes; what is older than the window is old all the same.
-	tick = 25 * time.Millisecond
+	// tick is the unit of time in a cost, and wrap, seven hours, is after how long the time in one begins anew: a cost that
+	// lies on a pod for longer than that may be read as younger than it is, so that wrap is far from every age that counts.
+	tick = 50 * time.Millisecond
+	wrap = ticks * tick
+
+	// future is how far another replica's clock may be ahead.
+	future = time.Minute
 
 	// lastPlace is shared by all further victims: they leave together, so that their order says nothing.
 	lastPlace = 1<<placeBits - 1
@@ -29,19 +34,24 @@ func Ours(cost int32) bool { return cost >= Lowest && cost < Above }
 // encode writes the cost of the victim at a place, from 0, of a scale-in to target replicas.
 func encode(place int, at time.Time, target int) int32 {
 	place = min(place, lastPlace)
-	when := int(at.UnixNano() / int64(tick) % ticks)
+	// Rounded up, so that no cost is read as older than it is: a scale-in would be held for too short.
+	when := int((sinceWrap(at) + tick - 1) / tick % ticks)
 	return Lowest + int32((place<<tickBits|when)<<targetBits|target%targets)
 }
 
-// decode reads how long before now a cost of ours was written and the target it was for, modulo targets. The age is
-// negative when another replica's clock is ahead.
+// decode reads how long before now a cost of ours was written, at most a tick too short, and the target it was for, modulo
+// targets. The age is negative when another replica's clock is ahead.
 func decode(cost int32, now time.Time) (age time.Duration, target int) {
 	bits := int(cost - Lowest)
-	target = bits % targets
-	when := bits >> targetBits % ticks
-	passed := (int(now.UnixNano()/int64(tick)%ticks) - when + ticks) % ticks
-	if passed >= ticks/2 {
-		passed -= ticks
+	age = sinceWrap(now) - time.Duration(bits>>targetBits%ticks)*tick
+	switch {
+	case age < -future:
+		age += wrap
+	case age >= wrap-future:
+		age -= wrap
 	}
-	return time.Duration(passed) * tick, target
+	return age, bits % targets
 }
+
+// sinceWrap is the part of a time that a cost can say.
+func sinceWrap(at time.Time) time.Duration { return time.Duration(at.UnixNano() % int64(wrap)) }

@@ -34,11 +34,16 @@ type ScaleIn struct {
 	Now    time.Time
 }
 
-// The window in which stamps for the same target belong to the same scale-in, which is admitted several times: when the
-// write conflicts, and again when it reaches the ReplicaSet. Clocks of replicas may differ by the early side.
 const (
+	// window is how long stamps for the same target belong to the same scale-in, which is admitted several times: when the
+	// write conflicts, and again when it reaches the ReplicaSet. Clocks of replicas may differ by the early side.
 	window = 2 * time.Second
 	ahead  = -time.Second
+
+	// While the balancer does not answer, an older choice of its is better than none: one for the same target, which may
+	// reach its ReplicaSet late, and one for any.
+	heldForTarget = 10 * time.Minute
+	heldForAny    = time.Minute
 )
 
 // Draft is a scale-in of which all is known but the order in which the balancer would let nodes leave.
@@ -50,9 +55,8 @@ type Draft struct {
 	// Missing is how many victims are still to be named.
 	Missing int
 
-	in      ScaleIn
-	kept    []Pod
-	settled time.Time
+	in   ScaleIn
+	kept []Pod
 	// spared says that some pods that do not serve stay.
 	spared bool
 }
@@ -76,13 +80,14 @@ func (s ScaleIn) Begin() Draft {
 	d.Early = min(d.Early, d.Leaving)
 	d.Own = min(d.Own, d.Leaving-d.Early)
 	need := d.Leaving - d.Early - d.Own
-	d.kept, d.settled = s.fresh(need)
+	d.kept = s.fresh(need)
 	d.Missing = need - len(d.kept)
 	return d
 }
 
-// fresh are the pods, at most need, that a moment ago were stamped for the same target, and when the last of them was.
-func (s ScaleIn) fresh(need int) (kept []Pod, last time.Time) {
+// fresh are the pods, at most need, that a moment ago were stamped for the same target.
+func (s ScaleIn) fresh(need int) []Pod {
+	var kept []Pod
 	for _, p := range s.Pods {
 		if p.Early || !p.ours() {
 			continue
@@ -92,14 +97,38 @@ func (s ScaleIn) fresh(need int) (kept []Pod, last time.Time) {
 		}
 	}
 	slices.SortFunc(kept, func(a, b Pod) int { return cmp.Or(cmp.Compare(a.Cost, b.Cost), cmp.Compare(a.Name, b.Name)) })
-	kept = kept[:min(need, len(kept))]
-	for _, p := range kept {
-		age, _ := decode(p.Cost, s.Now)
-		if at := s.Now.Add(-age); at.After(last) {
-			last = at
+	return kept[:min(need, len(kept))]
+}
+
+// held are the names of the pods whose stamps may count while there is no order, those for the same target first, then the
+// newest.
+func (s ScaleIn) held() []string {
+	type choice struct {
+		name  string
+		other int
+		age   time.Duration
+	}
+	var choices []choice
+	for _, p := range s.Pods {
+		if p.Early || !p.ours() {
+			continue
+		}
+		age, target := decode(p.Cost, s.Now)
+		switch {
+		case target == s.Target%targets && age < heldForTarget:
+			choices = append(choices, choice{p.Name, 0, age})
+		case age < heldForAny:
+			choices = append(choices, choice{p.Name, 1, age})
 		}
 	}
-	return kept, last
+	slices.SortFunc(choices, func(a, b choice) int {
+		return cmp.Or(cmp.Compare(a.other, b.other), cmp.Compare(a.age, b.age), cmp.Compare(a.name, b.name))
+	})
+	names := make([]string, len(choices))
+	for i, c := range choices {
+		names[i] = c.name
+	}
+	return names
 }
 
 // Stamp is a cost to put on a pod.
@@ -121,40 +150,64 @@ type Plan struct {
 	Settled time.Time
 }
 
-// Finish names the missing victims in the balancer's order, which may name nodes of other ReplicaSets too. Without an
-// order nobody is named, and Kubernetes' own order holds.
+// Finish names the missing victims in the balancer's order, which may name nodes of other ReplicaSets too. A victim of a
+// moment ago whom the order does not name is none any more.
 func (d Draft) Finish(order []string) Plan {
-	plan := Plan{Settled: d.settled}
-	if d.Leaving == 0 || d.Leaving == len(d.in.Pods) {
-		return plan
+	named := make(map[string]bool, len(order))
+	for _, name := range order {
+		named[name] = true
 	}
-	free := make(map[string]Pod, len(d.in.Pods))
+	kept := slices.DeleteFunc(slices.Clone(d.kept), func(p Pod) bool { return !named[p.Name] })
+	return d.plan(kept, order)
+}
+
+// Hold makes do without an order, because all victims are known or because the balancer does not answer: whoever was stamped
+// for this target, or for any a short while ago, stays a victim as far as victims are missing. Who is missing then is named
+// by nobody, and Kubernetes' own order holds.
+func (d Draft) Hold() Plan { return d.plan(d.kept, d.in.held()) }
+
+// plan takes the kept victims and then the next by name.
+func (d Draft) plan(kept []Pod, next []string) Plan {
+	if d.Leaving == 0 || d.Leaving == len(d.in.Pods) {
+		return Plan{}
+	}
+	plan := Plan{Settled: d.settled(kept)}
+	free := make(map[string]bool, len(d.in.Pods))
 	for _, p := range d.in.Pods {
 		if p.free() {
-			free[p.Name] = p
+			free[p.Name] = true
 		}
 	}
-	for _, p := range d.kept {
+	for _, p := range kept {
 		plan.Victims = append(plan.Victims, p.Name)
 		delete(free, p.Name)
 	}
-	for _, name := range order {
-		p, ok := free[name]
-		if !ok || len(plan.Victims) == len(d.kept)+d.Missing {
+	need := len(d.kept) + d.Missing
+	for _, name := range next {
+		if !free[name] || len(plan.Victims) == need {
 			continue
 		}
 		delete(free, name)
-		if !p.ours() {
-			// A victim that carries an old stamp needs no other: it is already among the first to go.
-			plan.Set = append(plan.Set, Stamp{Pod: name, Cost: encode(len(plan.Victims), d.in.Now, d.in.Target)})
-		}
+		// One that carries an older stamp gets a new one too: when the same scale-in is admitted again, its victims are known.
+		plan.Set = append(plan.Set, Stamp{Pod: name, Cost: encode(len(plan.Victims), d.in.Now, d.in.Target)})
 		plan.Victims = append(plan.Victims, name)
 	}
-	plan.Unnamed = len(d.kept) + d.Missing - len(plan.Victims)
+	plan.Unnamed = need - len(plan.Victims)
 	for _, p := range d.in.Pods {
-		if _, left := free[p.Name]; p.ours() && (left || p.Early && d.spared) {
+		if p.ours() && (free[p.Name] || p.Early && d.spared) {
 			plan.Clear = append(plan.Clear, p.Name)
 		}
 	}
 	return plan
+}
+
+// settled is when the last of the kept stamps was set.
+func (d Draft) settled(kept []Pod) (last time.Time) {
+	for _, p := range kept {
+		age, _ := decode(p.Cost, d.in.Now)
+		if at := d.in.Now.Add(-age); at.After(last) {
+			last = at
+		}
+	}
+	return last
 }

@@ -61,9 +61,9 @@ func TestWhoIsStampedAndWhoIsCleared(t *testing.T) {
 			clear: []string{"a"},
 		},
 		{
-			name: "a victim that carries an old stamp needs no new one",
+			name: "a victim that carries an old stamp gets a new one, by which it is known when it is admitted again",
 			pods: []Pod{stamped("a", 3, longAgo, 2), pod("b"), pod("c")}, target: 2, order: []string{"a", "b", "c"},
-			victims: []string{"a"}, missing: 1,
+			victims: []string{"a"}, set: []string{"a"}, missing: 1,
 		},
 		{
 			name: "the same scale-in again keeps its victim, whatever the balancer says now",
@@ -110,9 +110,34 @@ func TestWhoIsStampedAndWhoIsCleared(t *testing.T) {
 			victims: []string{"c"}, set: []string{"c"}, missing: 2, unnamed: 1,
 		},
 		{
-			name: "without a balancer old stamps go and nobody is named",
+			name: "without a balancer who was chosen for the same target stays chosen, though its ReplicaSet is late",
 			pods: []Pod{stamped("a", 0, longAgo, 1), pod("b"), pod("c")}, target: 1,
-			clear: []string{"a"}, missing: 2, unnamed: 2,
+			victims: []string{"a"}, set: []string{"a"}, missing: 2, unnamed: 1,
+		},
+		{
+			name: "without a balancer who was chosen for another target a short while ago stays chosen",
+			pods: []Pod{stamped("a", 0, 50*time.Second, 2), pod("b"), pod("c")}, target: 1,
+			victims: []string{"a"}, set: []string{"a"}, missing: 2, unnamed: 1,
+		},
+		{
+			name: "without a balancer only the surplus is cleared: for the same target first, then the newest stay",
+			pods: []Pod{stamped("a", 0, 20*time.Second, 9), stamped("b", 0, 30*time.Second, 2), stamped("c", 0, 10*time.Second, 9), pod("d")}, target: 2,
+			victims: []string{"b", "c"}, set: []string{"b", "c"}, clear: []string{"a"}, missing: 2,
+		},
+		{
+			name: "without a balancer older stamps go and nobody is named",
+			pods: []Pod{stamped("a", 0, 2*time.Minute, 2), stamped("b", 0, 11*time.Minute, 1), pod("c")}, target: 1,
+			clear: []string{"a", "b"}, missing: 2, unnamed: 2,
+		},
+		{
+			name: "a stamp of half an hour ago, to the second at which the time in one once wrapped, is not of a moment ago",
+			pods: []Pod{stamped("a", 0, 65536*25*time.Millisecond, 2), pod("b"), pod("c")}, target: 2, order: []string{"c", "a", "b"},
+			victims: []string{"c"}, set: []string{"c"}, clear: []string{"a"}, missing: 1,
+		},
+		{
+			name: "who carries a stamp of a moment ago and is not in the balancer's order is no victim",
+			pods: []Pod{stamped("a", 0, moment, 1), pod("b"), pod("c")}, target: 1, order: []string{"c", "b"},
+			victims: []string{"c", "b"}, set: []string{"c", "b"}, clear: []string{"a"}, missing: 1,
 		},
 		{
 			name: "names of other ReplicaSets and names said twice are passed over",
@@ -149,7 +174,10 @@ func TestWhoIsStampedAndWhoIsCleared(t *testing.T) {
 			if draft.Missing != c.missing {
 				t.Errorf("%d victims are missing, want %d", draft.Missing, c.missing)
 			}
-			plan := draft.Finish(c.order)
+			plan := draft.Hold()
+			if c.order != nil {
+				plan = draft.Finish(c.order)
+			}
 			var set []string
 			for i, s := range plan.Set {
 				set = append(set, s.Pod)
@@ -172,8 +200,8 @@ func TestWhoIsStampedAndWhoIsCleared(t *testing.T) {
 
 func TestAStampThatStaysSaysWhenItWasSet(t *testing.T) {
 	pods := []Pod{stamped("a", 0, 150*time.Millisecond, 1), stamped("b", 1, 50*time.Millisecond, 1), pod("c")}
-	plan := ScaleIn{Pods: pods, Target: 1, Now: now}.Begin().Finish(nil)
-	if age := now.Sub(plan.Settled); age < 50*time.Millisecond-tick || age > 50*time.Millisecond+tick {
+	plan := ScaleIn{Pods: pods, Target: 1, Now: now}.Begin().Hold()
+	if age := now.Sub(plan.Settled); age <= 50*time.Millisecond-tick || age > 50*time.Millisecond {
 		t.Errorf("the last stamp counts as %s old, want about 50ms: the scale-in would be held too long or not long enough", age)
 	}
 	plan = ScaleIn{Pods: []Pod{stamped("a", 0, 5*time.Minute, 1), pod("b")}, Target: 1, Now: now}.Begin().Finish([]string{"a"})
@@ -184,7 +212,7 @@ func TestAStampThatStaysSaysWhenItWasSet(t *testing.T) {
 
 func TestAClockThatIsAheadDoesNotChangeVictims(t *testing.T) {
 	pods := []Pod{stamped("a", 0, -500*time.Millisecond, 1), pod("b")}
-	if plan := (ScaleIn{Pods: pods, Target: 1, Now: now}).Begin().Finish([]string{"b"}); len(plan.Set)+len(plan.Clear) > 0 {
+	if plan := (ScaleIn{Pods: pods, Target: 1, Now: now}).Begin().Finish([]string{"b", "a"}); len(plan.Set)+len(plan.Clear) > 0 {
 		t.Errorf("a replica whose clock is half a second behind stamps anew: %+v", plan)
 	}
 }

@@ -25,7 +25,7 @@ func (c *cluster) admit(t *testing.T, space string, change func(*corev1.Pod), op
 	b.id.Namespace, b.id.Name = space, fresh("lone")
 	template := b.cast("none", plan{min: 1}).Spec.Template
 	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
-	pod.GenerateName, pod.Namespace = b.id.Name+"-", space
+	pod.GenerateName, pod.Namespace, pod.Labels = b.id.Name+"-", space, story(t, pod.Labels)
 	change(pod)
 	made, err := c.kube.CoreV1().Pods(space).Create(t.Context(), pod, options)
 	if err != nil {
@@ -103,7 +103,7 @@ func TestFullAPreStopOfItsOwnIsKeptWithAWarning(t *testing.T) {
 func TestFullAForeignNamespaceStaysAsItIs(t *testing.T) {
 	c := town.cluster
 	space := fresh("foreign")
-	if _, err := c.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: space}}, metav1.CreateOptions{}); err != nil {
+	if _, err := c.kube.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: space, Labels: story(t, nil)}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -31,7 +31,7 @@ func browse(t *testing.T, address string) *browser {
 	t.Helper()
 	profile := t.TempDir()
 	command := exec.Command("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-		"--no-first-run", "--disable-background-networking", "--force-color-profile=srgb", "--window-size=1440,1150",
+		"--no-first-run", "--disable-background-networking", "--force-color-profile=srgb", "--window-size=1440,1010",
 		"--remote-debugging-port=0", "--user-data-dir="+profile, "about:blank")
 	var said bytes.Buffer
 	command.Stderr = &said

@@ -37,7 +37,13 @@ const (
 	balancerName = "tidegate-balancer"
 	scalerName   = "tidegate-scaler"
 	webhookName  = "tidegate-webhook"
+	gatewayName  = "tidegate-gateway"
 )
+
+// shipped are the Deployments that the overlay installs.
+func shipped() []string {
+	return []string{socketName, balancerName, scalerName, webhookName, gatewayName}
+}
 
 var scaledObjects = schema.GroupVersionResource{Group: "keda.sh", Version: "v1alpha1", Resource: "scaledobjects"}
 
@@ -52,6 +58,7 @@ type cluster struct {
 	about   about
 	// described is the file that hack/cluster writes of itself.
 	described string
+	reserved  *os.File
 }
 
 // about is what cluster.json of hack/cluster tells.
@@ -118,29 +125,36 @@ func (c *cluster) kubectl(ctx context.Context, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// ready waits until every Deployment of the product has all its replicas ready.
+// ready waits until every Deployment of the product runs what it should, and nothing else.
 func (c *cluster) ready(ctx context.Context) error {
 	return poll(ctx, func() error {
-		list, err := c.kube.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+		for _, name := range shipped() {
+			if err := c.whole(ctx, namespace, name); err != nil {
+				return err
+			}
+		}
+		// KEDA must have reached the scaler, or nothing that follows means anything.
+		object, err := c.dynamic.Resource(scaledObjects).Namespace(namespace).Get(ctx, socketName, metav1.GetOptions{})
 		if err != nil {
-			return fmt.Errorf("list the Deployments: %w", err)
+			return fmt.Errorf("read the shipped ScaledObject: %w", err)
 		}
-		found := map[string]bool{}
-		for i := range list.Items {
-			d := &list.Items[i]
-			found[d.Name] = true
-			want := *d.Spec.Replicas
-			if s := d.Status; s.ObservedGeneration < d.Generation || s.ReadyReplicas < want || s.UpdatedReplicas < want {
-				return fmt.Errorf("%s has %d of %d replicas ready", d.Name, s.ReadyReplicas, want)
-			}
-		}
-		for _, name := range []string{socketName, balancerName, scalerName, webhookName} {
-			if !found[name] {
-				return fmt.Errorf("there is no Deployment %s", name)
-			}
-		}
-		return nil
+		return condition(object.Object, "Ready", "True")
 	})
+}
+
+// condition says whether a condition of an object's status has a value.
+func condition(object map[string]any, kind, want string) error {
+	status, _ := object["status"].(map[string]any)
+	list, _ := status["conditions"].([]any)
+	for _, item := range list {
+		if c, ok := item.(map[string]any); ok && c["type"] == kind {
+			if c["status"] != want {
+				return fmt.Errorf("condition %s is %v: %v", kind, c["status"], c["message"])
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no condition %s", kind)
 }
 
 // warnings keeps the API server's warnings, as kubectl would print them.

@@ -8,5 +8,10 @@
 //	go run ./hack/cluster exec -- bin/e2e.test -test.v -test.run '^TestShort'
 //
 // TestShort stories run with every change, TestFull and TestFault before a release, TestProfile on the cluster profile
-// they name. Times are reported as figures at the end of the output; no story fails because it was slow.
+// they name. Times are reported as figures at the end of the output; no story fails because it was slow, but that pushed
+// decisions land sooner than polled ones is asserted. At the end of every run the audit log is judged: nobody but the HPA and
+// the stories' own hand wrote a replica count.
+//
+// A run sweeps what an earlier one left (label tidegate.dev/story) and starts anew what runs an older image of the same name;
+// meanwhile a lock beside cluster.json refuses other runs. With -install=false several may go on side by side.
 package e2e

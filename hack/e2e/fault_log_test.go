@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -88,18 +87,33 @@ func (b *band) shrinks(t *testing.T, before footprint) {
 	town.figures.note(t.Name()+": goroutines and files of the largest node, before and after", fmt.Sprintf("%v, %v", before, after))
 }
 
-// Redis is killed and comes back with its log: nobody is declared dead, nothing is lost, the replicas stay.
+// Redis is killed and comes back with its log after three seconds: nobody is declared dead, no shard moves, nothing is
+// lost, and nobody who is connected notices.
 func TestFaultRedisRestart(t *testing.T) {
 	c := town.cluster
 	b, clients := busy(t, "redis")
+	before, err := b.status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients.flow(t, 200)
 	flat := b.flat(t, 3)
 	began := time.Now()
 	redis := component{c, "redis"}
-	redis.signal(t, syscall.SIGKILL)
-	redis.tool(t, "start")
+	start := redis.kill(t)
+	always(t, 3*time.Second, "everybody stays connected without Redis", func() error {
+		if s := clients.swarm.Stats(); s.Connected != 150 {
+			return fmt.Errorf("%d of 150 are", s.Connected)
+		}
+		return nil
+	})
+	start()
+	clients.flow(t, 300)
 	b.serves(t, 3)
-	town.figures.note(t.Name()+": killed until all nodes were seen serving", time.Since(began))
 	clients.connected(t, 150)
+	if s, err := b.status(t.Context()); err != nil || s.TableVersion != before.TableVersion {
+		t.Errorf("shards moved: the table went from %d to %d (%v)", before.TableVersion, s.TableVersion, err)
+	}
 	flat()
 	clients.uncut(t, began)
 	clients.settle(t)
@@ -117,13 +131,15 @@ func TestFaultRedisLostItsData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	clients.flow(t, 200)
 	flat := b.flat(t, 3)
+	began := time.Now()
 	redis := component{c, "redis"}
-	redis.tool(t, "stop")
+	start := redis.stop(t)
 	if err := empty(c.about.RedisData); err != nil {
 		t.Fatal(err)
 	}
-	redis.tool(t, "start")
+	start()
 	eventually(t, 2*time.Minute, "it is decided anew, above what was", func() error {
 		d, err := b.decision(t.Context())
 		if err == nil && (d.Fence < before.Fence || d.Desired != before.Desired) {
@@ -131,6 +147,8 @@ func TestFaultRedisLostItsData(t *testing.T) {
 		}
 		return err
 	})
+	town.figures.note(t.Name()+": stopped until it was decided anew", time.Since(began))
+	clients.flow(t, 300)
 	b.serves(t, 3)
 	if s, err := b.status(t.Context()); err != nil || s.TableVersion < table.TableVersion {
 		t.Errorf("the table went back from %d to %d (%v)", table.TableVersion, s.TableVersion, err)
@@ -158,21 +176,17 @@ func empty(folder string) error {
 func TestFaultKafkaRestart(t *testing.T) {
 	c := town.cluster
 	b, clients := busy(t, "kafka")
+	clients.flow(t, 200)
 	flat := b.flat(t, 3)
 	kafka := component{c, "kafka"}
-	kafka.signal(t, syscall.SIGKILL)
 	down := time.Now()
-	kafka.tool(t, "start")
-	before := clients.swarm.Stats().Accepted
-	eventually(t, 3*time.Minute, "messages are accepted again", func() error {
-		if s := clients.swarm.Stats(); s.Accepted < before+100 {
-			return fmt.Errorf("%d were accepted since", s.Accepted-before)
-		}
-		return nil
-	})
+	start := kafka.kill(t)
+	start()
+	clients.flow(t, 300)
 	town.figures.note(t.Name()+": killed until messages were accepted again", time.Since(down))
 	clients.connected(t, 150)
 	flat()
+	clients.uncut(t, down)
 	clients.settle(t)
 	b.serves(t, 3)
 }
@@ -185,6 +199,7 @@ func TestFaultAPIServerDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	clients.flow(t, 200)
 	server := component{c, "kube-apiserver"}
 	began := time.Now()
 	resume := server.pause(t)
@@ -204,9 +219,9 @@ func TestFaultAPIServerDown(t *testing.T) {
 		_, err := c.kube.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return err
 	})
-	server.signal(t, syscall.SIGKILL)
+	start := server.kill(t)
 	always(t, 10*time.Second, "the fleet lives without the API server", holds)
-	server.tool(t, "start")
+	start()
 	eventually(t, 2*time.Minute, "the API server answers", func() error {
 		_, err := c.kube.CoreV1().Namespaces().Get(t.Context(), namespace, metav1.GetOptions{})
 		return err
@@ -215,8 +230,8 @@ func TestFaultAPIServerDown(t *testing.T) {
 		c.available(t, namespace, name)
 	}
 	b.serves(t, 3)
-	clients.uncut(t, began)
 	clients.connected(t, 150)
+	clients.uncut(t, began)
 	clients.settle(t)
 	clients.swarm.Want(320, talk)
 	b.has(t, 4, 5*time.Minute)

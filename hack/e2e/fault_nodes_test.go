@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -12,6 +14,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tidegate/tidegate/internal/beat"
+	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/load"
 )
 
 // Half of the nodes say nothing: whatever the others say, nothing scales in.
@@ -46,8 +52,8 @@ func TestFaultStoppedNodesHold(t *testing.T) {
 	clients.settle(t)
 }
 
-// Pods that crash as soon as they start are reported, not multiplied.
-func TestFaultCrashLoopIsNotMultiplied(t *testing.T) {
+// Pods that never get to serve are reported, not multiplied.
+func TestFaultPodsThatNeverServeAreNotMultiplied(t *testing.T) {
 	const during = 5 * time.Minute
 	p := grown(t, "crash", 2)
 	p.holds(true) // what comes from now on never serves
@@ -63,9 +69,53 @@ func TestFaultCrashLoopIsNotMultiplied(t *testing.T) {
 		return err
 	})
 	town.figures.note(fmt.Sprintf("%s: most replicas asked for in %s, need 4", t.Name(), during), most)
+}
 
+// Pods that crash as soon as they start are reported, not multiplied, however much the fleet has to carry.
+func TestFaultCrashLoopIsNotMultiplied(t *testing.T) {
 	b := town.cluster.crashing(t)
-	always(t, time.Minute, "a crash loop is not multiplied", func() error { return b.at(t, 2) })
+	b.overload(t, clientsFor(4))
+	b.has(t, 4, 2*time.Minute)
+	always(t, time.Minute, "a crash loop is not multiplied", func() error {
+		n, err := b.replicas(t.Context())
+		if err == nil && n > 5 {
+			err = fmt.Errorf("%d replicas are asked for: the need is 4", n)
+		}
+		return err
+	})
+}
+
+// overload lets the band's first two pods tell of so many clients, whether they run or not, until the story ends: a fleet
+// in trouble, whose other pods never help.
+func (b *band) overload(t *testing.T, clients int) {
+	t.Helper()
+	pods := b.pods(t)[:2]
+	ctx, cancel := context.WithCancel(context.Background())
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(beatInterval)
+		defer ticker.Stop()
+		born := time.Now()
+		for sequence := uint64(1); ; sequence++ {
+			for _, pod := range pods {
+				// A heartbeat that was lost is what the policy is for.
+				_, _ = beat.Send(ctx, b.c.redis, load.Heartbeat{
+					Version: load.Version, Fleet: b.id, Node: fleet.NodeID(pod.Name), Incarnation: born.UnixMilli(), Sequence: sequence,
+					State: fleet.Serving, URL: "ws://" + pod.Name + ".invalid/ws/connect", AdminURL: "http://127.0.0.1:1",
+					CPU: 0.1, Memory: 0.1, Connections: clients / len(pods), Uptime: time.Since(born),
+				})
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		telling.Wait()
+	})
 }
 
 // crashing is a band whose image exits at once.

@@ -81,9 +81,9 @@ func TestFaultScalersKilled(t *testing.T) {
 	p := grown(t, "scalers", 5)
 	flat := p.flat(t, 5)
 	for _, count := range []int{2, 1} {
-		c.kill(t, namespace, scalerName, count)
+		revived := c.kill(t, namespace, scalerName, count)
 		always(t, 20*time.Second, "the HPA holds", func() error { return p.at(t, 5) })
-		town.figures.note(fmt.Sprintf("%s: %d killed until all are ready", t.Name(), count), c.available(t, namespace, scalerName))
+		town.figures.note(fmt.Sprintf("%s: %d killed until all were seen ready, looked at after 20 s", t.Name(), count), revived())
 	}
 	flat()
 	p.goesOn(t, 6)
@@ -136,8 +136,7 @@ func TestFaultKEDAKilled(t *testing.T) {
 	c := town.cluster
 	p := grown(t, "operator", 5)
 	flat := p.flat(t, 5)
-	c.kill(t, "keda", "keda-operator", 1)
-	town.figures.note(t.Name()+": killed until it is ready", c.available(t, "keda", "keda-operator"))
+	town.figures.note(t.Name()+": killed until it is ready", c.kill(t, "keda", "keda-operator", 1)())
 	always(t, 20*time.Second, "the answer is the same", func() error { return p.at(t, 5) })
 	flat()
 	p.goesOn(t, 6)
@@ -172,21 +171,6 @@ func TestFaultExpiredDecisionKeepsTheReplicas(t *testing.T) {
 	c.available(t, namespace, balancerName)
 	p.carries(clientsFor(5))
 	p.goesOn(t, 6)
-}
-
-// condition says whether a condition of an object's status has a value.
-func condition(object map[string]any, kind, want string) error {
-	status, _ := object["status"].(map[string]any)
-	list, _ := status["conditions"].([]any)
-	for _, item := range list {
-		if c, ok := item.(map[string]any); ok && c["type"] == kind {
-			if c["status"] != want {
-				return fmt.Errorf("condition %s is %v: %v", kind, c["status"], c["message"])
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("there is no condition %s", kind)
 }
 
 func (c *cluster) replicasOf(t *testing.T, space, deployment string) int {

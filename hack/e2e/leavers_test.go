@@ -5,8 +5,10 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,12 +33,12 @@ type exits struct {
 
 // leaver is a pod that was told to end.
 type leaver struct {
-	pod   corev1.Pod
-	loads map[fleet.NodeID]int
+	pod corev1.Pod
+	// readings are the loads of the nodes in the last seconds before, the newest last.
+	readings []reading
 	// others are the pods that could have left instead.
 	others []string
 	text   func() string
-	at     time.Time
 }
 
 // watch begins to follow.
@@ -76,26 +78,68 @@ func (w *exits) leavers(t *testing.T, n int) []leaver {
 	return w.seen[:n]
 }
 
-// right says whether the pod that left was the one with the least to lose.
-func (l leaver) right(t *testing.T) {
-	t.Helper()
-	cost, stamped := l.pod.Annotations[keys.AnnotationDeletionCost]
-	mine, known := l.loads[fleet.NodeID(l.pod.Name)]
-	t.Logf("%s left with %d clients, stamped %q; the others: %v", l.pod.Name, mine, cost, l.loads)
-	if !stamped {
-		t.Errorf("%s left without a stamp: chance chose it", l.pod.Name)
-	}
-	if !known {
-		t.Errorf("%s left and no heartbeat of it is known", l.pod.Name)
-	}
-	for _, other := range l.others {
-		if n, ok := l.loads[fleet.NodeID(other)]; ok && n < mine {
-			t.Errorf("%s left with %d clients although %s had %d", l.pod.Name, mine, other, n)
-		}
-	}
+// reading is how many clients each node had at one time.
+type reading struct {
+	at    time.Time
+	loads map[fleet.NodeID]int
 }
 
-// drained says whether the injected preStop ran: the node drained because it was asked to, before any signal.
+// judged is how old a reading may be that the choice was made from: a heartbeat, a look of the balancer at it, and the
+// time for which the webhook holds a scale-in.
+const judged = 2500 * time.Millisecond
+
+// right says whether the pod that left was the one with the least to lose, by what could be known when it was chosen.
+func (l leaver) right(t *testing.T) bool {
+	t.Helper()
+	cost, stamped := l.pod.Annotations[keys.AnnotationDeletionCost]
+	if !stamped {
+		t.Errorf("%s left without a stamp: chance chose it", l.pod.Name)
+		return false
+	}
+	for _, r := range l.readings {
+		if mine := r.loads[fleet.NodeID(l.pod.Name)]; l.complete(r) && l.least(r, mine) {
+			t.Logf("%s left with %d clients, stamped %q; all: %v", l.pod.Name, mine, cost, slices.Sorted(maps.Values(r.loads)))
+			return true
+		}
+	}
+	t.Errorf("%s left, stamped %q, although others had less to lose: %+v", l.pod.Name, cost, l.readings)
+	return false
+}
+
+// complete says that a reading knows all pods of which one had to leave: one that lacks a node proves nothing.
+func (l leaver) complete(r reading) bool {
+	for _, name := range append([]string{l.pod.Name}, l.others...) {
+		if _, known := r.loads[fleet.NodeID(name)]; !known {
+			return false
+		}
+	}
+	return true
+}
+
+func (l leaver) least(r reading, mine int) bool {
+	for _, other := range l.others {
+		if r.loads[fleet.NodeID(other)] < mine {
+			return false
+		}
+	}
+	return true
+}
+
+// logged is one line of a node's log.
+type logged struct {
+	Message string `json:"msg"`
+	Reason  string `json:"reason"`
+	// Left is how many sessions a drain left behind.
+	Left int `json:"count"`
+}
+
+// What a node says of its end. The reason tells who began it: a preStop that asks for the drain, or a signal.
+const (
+	drainBegins, drainEnded, nodeStopped = "drain begins", "drain ended", "node stopped"
+	byPreStop                            = "drain"
+)
+
+// drained says whether the injected preStop ran: the node drained because it was asked to, before any signal, to the end.
 func (l leaver) drained(t *testing.T) {
 	t.Helper()
 	hook := l.pod.Spec.Containers[0].Lifecycle
@@ -103,15 +147,26 @@ func (l leaver) drained(t *testing.T) {
 		t.Errorf("%s has no injected preStop: %+v", l.pod.Name, hook)
 	}
 	text := l.text()
-	if !slices.ContainsFunc(strings.Split(text, "\n"), func(line string) bool { return strings.Contains(line, "drain") }) {
-		t.Errorf("the log of %s says nothing of a drain:\n%s", l.pod.Name, text)
+	var told []logged
+	for line := range strings.Lines(text) {
+		var said logged
+		if err := json.Unmarshal([]byte(line), &said); err != nil {
+			continue // not our logger's
+		}
+		switch said.Message {
+		case drainBegins, drainEnded, nodeStopped:
+			told = append(told, said)
+		}
+	}
+	if len(told) < 2 || told[0] != (logged{Message: drainBegins, Reason: byPreStop}) || told[1] != (logged{Message: drainEnded, Reason: byPreStop}) {
+		t.Errorf("%s did not drain to the end by its preStop before any signal: %+v\n%s", l.pod.Name, told, text)
 	}
 }
 
 // follow notes each pod when it is first told to end, with the loads that the nodes told last before that.
 func (w *exits) follow(ctx context.Context, events <-chan watch.Event) {
 	known, noted := map[string]bool{}, map[types.UID]bool{}
-	loads := w.loads(ctx, nil)
+	readings := w.look(ctx, nil)
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -119,7 +174,7 @@ func (w *exits) follow(ctx context.Context, events <-chan watch.Event) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			loads = w.loads(ctx, loads)
+			readings = w.look(ctx, readings)
 		case event, open := <-events:
 			if !open {
 				return
@@ -137,28 +192,25 @@ func (w *exits) follow(ctx context.Context, events <-chan watch.Event) {
 				continue
 			}
 			noted[pod.UID] = true
-			l := leaver{pod: *pod, loads: loads, text: w.read(ctx, pod), at: time.Now()}
-			for name := range known {
-				l.others = append(l.others, name)
-			}
-			w.log <- l
+			w.log <- leaver{pod: *pod, readings: slices.Clone(readings), text: w.read(ctx, pod), others: slices.Collect(maps.Keys(known))}
 		}
 	}
 }
 
-// loads are the clients of each node, as its newest heartbeat says; without Redis the last that were known.
-func (w *exits) loads(ctx context.Context, last map[fleet.NodeID]int) map[fleet.NodeID]int {
+// look adds what the newest heartbeats say and forgets what is too old; without Redis the last that was known stays.
+func (w *exits) look(ctx context.Context, readings []reading) []reading {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	beats, err := w.band.beats(ctx)
 	if err != nil {
-		return last
+		return readings
 	}
-	loads := map[fleet.NodeID]int{}
+	now := reading{at: time.Now(), loads: map[fleet.NodeID]int{}}
 	for id, h := range beats {
-		loads[id] = h.Connections
+		now.loads[id] = h.Connections
 	}
-	return loads
+	readings = slices.DeleteFunc(slices.Clone(readings), func(r reading) bool { return now.at.Sub(r.at) > judged })
+	return append(readings, now)
 }
 
 // read follows the pod's log until the pod is gone; the returned function waits for that.

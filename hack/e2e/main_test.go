@@ -31,7 +31,7 @@ type suite struct {
 // town is the suite of this process; TestMain fills it before the first story begins.
 var town suite
 
-const installTimeout = 5 * time.Minute
+const installTimeout = 10 * time.Minute
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -51,7 +51,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		return 1
 	}
+	began := time.Now()
 	code := m.Run()
+	if err := town.cluster.onlyTheAutoscaler(context.Background(), began); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = max(code, 1)
+	}
 	if err := town.figures.publish(os.Stdout, town.settings.below(s.artifacts, "figures.txt")); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = max(code, 1)
@@ -65,25 +70,25 @@ func run(m *testing.M) int {
 	return code
 }
 
-// prepare opens the cluster, installs the product and waits until it is ready.
+// prepare opens the cluster, removes what an earlier run left, installs the product and waits until it is ready.
 func prepare(ctx context.Context) error {
 	c, err := openCluster()
 	if err != nil {
 		return err
 	}
 	town.cluster = c
+	if err := c.reserve(town.settings.install); err != nil {
+		return err
+	}
 	if !town.settings.install {
 		return c.ready(ctx)
 	}
-	began := time.Now()
-	out, err := c.kubectl(ctx, "apply", "-k", town.settings.below(town.settings.overlay))
-	if err != nil {
-		return fmt.Errorf("install: %w\n%s", err, out)
+	if err := c.sweep(ctx); err != nil {
+		return err
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.install(ctx, town.settings.below(town.settings.overlay)); err != nil {
 		fmt.Fprintln(os.Stderr, c.dump(context.WithoutCancel(ctx), namespace))
 		return err
 	}
-	town.figures.note("install: kubectl apply -k until everything is ready", time.Since(began))
 	return nil
 }

@@ -99,7 +99,7 @@ func (b *band) copyService(t *testing.T) {
 	if err != nil {
 		t.Fatalf("read the shipped Service: %v", err)
 	}
-	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: b.id.Name, Namespace: b.id.Namespace, Labels: relabel(model.Labels, b.id.Name)}}
+	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: b.id.Name, Namespace: b.id.Namespace, Labels: story(t, relabel(model.Labels, b.id.Name))}}
 	s.Spec = corev1.ServiceSpec{
 		ClusterIP: model.Spec.ClusterIP, Ports: model.Spec.Ports, Type: model.Spec.Type,
 		Selector: relabel(model.Spec.Selector, b.id.Name), PublishNotReadyAddresses: model.Spec.PublishNotReadyAddresses,
@@ -114,6 +114,7 @@ func (b *band) copyService(t *testing.T) {
 
 func (b *band) create(t *testing.T, d *appsv1.Deployment) {
 	t.Helper()
+	d.Labels, d.Spec.Template.Labels = story(t, d.Labels), story(t, d.Spec.Template.Labels)
 	if _, err := b.c.kube.AppsV1().Deployments(b.id.Namespace).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("make Deployment %s: %v", d.Name, err)
 	}
@@ -154,6 +155,7 @@ func (b *band) scaledObject(t *testing.T, p plan) {
 		"apiVersion": model.GetAPIVersion(), "kind": model.GetKind(),
 		"metadata": map[string]any{"name": b.id.Name, "namespace": b.id.Namespace}, "spec": spec,
 	}}
+	object.SetLabels(story(t, nil))
 	if _, err := objects.Namespace(b.id.Namespace).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("make ScaledObject %s: %v", b.id.Name, err)
 	}

@@ -9,8 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // dialTimeout bounds one connection; a pod that is gone answers nothing at all.
@@ -52,41 +55,65 @@ func qualified(address string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// The balancer's addresses, as a client and as an operator use them.
+// throughTheGateway replaces a node's address by the one that TIDEGATE_URL would tell clients where they come through the
+// gateway: the node's name.
+func (c *cluster) throughTheGateway(r *http.Request) error {
+	host := r.URL.Hostname()
+	name, _, _ := strings.Cut(host, ".")
+	if net.ParseIP(host) != nil {
+		pods, err := c.kube.CoreV1().Pods(namespace).List(r.Context(), metav1.ListOptions{FieldSelector: "status.podIP=" + host})
+		if err != nil {
+			return fmt.Errorf("find the node at %s: %w", host, err)
+		}
+		if len(pods.Items) == 0 {
+			return fmt.Errorf("no pod is at %s any more", host)
+		}
+		name = pods.Items[0].Name
+	}
+	entry, err := url.Parse(gateway)
+	if err != nil {
+		return fmt.Errorf("read the gateway's address: %w", err)
+	}
+	r.URL.Host, r.Host, r.URL.Path = entry.Host, entry.Host, "/n/"+name+r.URL.Path
+	return nil
+}
+
+// The gateway's address, and the balancer's, as a client and as an operator use them.
 const (
+	gateway        = "http://" + gatewayName + "." + namespace + ".svc:80"
 	balancerPublic = "http://" + balancerName + "." + namespace + ".svc:8081"
 	balancerAdmin  = "http://" + balancerName + "." + namespace + ".svc:9091"
 )
 
 // get reads JSON from an address into answer.
-func (c *cluster) get(ctx context.Context, url string, answer any) error {
-	body, err := c.fetch(ctx, url)
+func (c *cluster) get(ctx context.Context, address string, answer any) error {
+	body, err := c.fetch(ctx, address)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", url, err)
+		return fmt.Errorf("read the answer of %s: %w", address, err)
 	}
 	return nil
 }
 
 // fetch reads an address.
-func (c *cluster) fetch(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+func (c *cluster) fetch(ctx context.Context, address string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, fmt.Errorf("ask %s: %w", address, err)
 	}
 	response, err := c.web.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, fmt.Errorf("ask %s: %w", address, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", url, err)
+		return nil, fmt.Errorf("read %s: %w", address, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %s: %.300s", url, response.Status, body)
+		return nil, fmt.Errorf("%s answered %s: %.300s", address, response.Status, body)
 	}
 	return body, nil
 }

@@ -19,7 +19,7 @@ func TestFullStatusPage(t *testing.T) {
 	shows := func(what string, want ...string) {
 		t.Helper()
 		eventually(t, 4*time.Minute, "the page shows "+what, func() error {
-			got := []string{tab.text(t, "desired"), tab.text(t, "serving"), tab.eval(t, "String(document.getElementById('nodes-body').rows.length)")}
+			got := []string{tab.text(t, "desired"), tab.text(t, "serving"), tab.eval(t, "String(document.getElementById('nodes-body')?.rows.length ?? 0)")}
 			if fmt.Sprint(got) != fmt.Sprint(want) {
 				return fmt.Errorf("desired, serving and rows of nodes are %v", got)
 			}

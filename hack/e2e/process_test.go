@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -82,29 +83,74 @@ func (c *cluster) podsOf(ctx context.Context, space, deployment string) ([]corev
 	return pods, nil
 }
 
-// kill sends SIGKILL to the first count pods of a Deployment; the kubelet starts their containers anew.
-func (c *cluster) kill(t *testing.T, space, deployment string, count int) {
+// kill sends SIGKILL to the first count pods of a Deployment; the kubelet starts their containers anew, which the returned
+// function waits for.
+func (c *cluster) kill(t *testing.T, space, deployment string, count int) (revived func() time.Duration) {
 	t.Helper()
 	pods, err := c.podsOf(t.Context(), space, deployment)
 	if err != nil || len(pods) < count {
 		t.Fatalf("kill %d pods of %s: there are %d (%v)", count, deployment, len(pods), err)
 	}
-	c.signal(t, syscall.SIGKILL, pods[:count]...)
+	return c.killPods(t, pods[:count]...)
+}
+
+// killPods does that to these pods.
+func (c *cluster) killPods(t *testing.T, pods ...corev1.Pod) (revived func() time.Duration) {
+	t.Helper()
+	began := time.Now()
+	c.signal(t, syscall.SIGKILL, pods...)
+	return func() time.Duration {
+		t.Helper()
+		eventually(t, 3*time.Minute, "what was killed runs again", func() error {
+			for i := range pods {
+				pod, err := c.kube.CoreV1().Pods(pods[i].Namespace).Get(t.Context(), pods[i].Name, metav1.GetOptions{})
+				if err != nil {
+					return err
+				}
+				if restarts(pod) <= restarts(&pods[i]) || !isReady(pod) {
+					return fmt.Errorf("%s was started %d times anew, ready %v", pod.Name, restarts(pod)-restarts(&pods[i]), isReady(pod))
+				}
+			}
+			return nil
+		})
+		return time.Since(began)
+	}
+}
+
+func restarts(pod *corev1.Pod) (n int32) {
+	for _, s := range pod.Status.ContainerStatuses {
+		n += s.RestartCount
+	}
+	return n
 }
 
 // available waits until all replicas of a Deployment are ready.
 func (c *cluster) available(t *testing.T, space, deployment string) time.Duration {
 	t.Helper()
-	return eventually(t, 3*time.Minute, deployment+" is whole again", func() error {
-		d, err := c.kube.AppsV1().Deployments(space).Get(t.Context(), deployment, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if d.Status.ObservedGeneration < d.Generation || d.Status.ReadyReplicas != *d.Spec.Replicas || d.Status.UpdatedReplicas != *d.Spec.Replicas {
-			return fmt.Errorf("%d of %d replicas are ready", d.Status.ReadyReplicas, *d.Spec.Replicas)
-		}
-		return nil
-	})
+	return eventually(t, 3*time.Minute, deployment+" is whole again", func() error { return c.whole(t.Context(), space, deployment) })
+}
+
+// mended waits for that also when the story is over.
+func (c *cluster) mended(t *testing.T, space, deployment string) {
+	t.Helper()
+	ctx, cancel := deadline(3 * time.Minute)
+	defer cancel()
+	if err := poll(ctx, func() error { return c.whole(ctx, space, deployment) }); err != nil {
+		t.Errorf("%s is not whole again: %v", deployment, err)
+	}
+}
+
+// whole says whether all replicas of a Deployment, and no older ones, are there and ready.
+func (c *cluster) whole(ctx context.Context, space, deployment string) error {
+	d, err := c.kube.AppsV1().Deployments(space).Get(ctx, deployment, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read Deployment %s: %w", deployment, err)
+	}
+	want := *d.Spec.Replicas
+	if s := d.Status; s.ObservedGeneration < d.Generation || s.ReadyReplicas != want || s.UpdatedReplicas != want || s.Replicas != want {
+		return fmt.Errorf("%s has %d of %d replicas ready, %d of %d are new", deployment, s.ReadyReplicas, want, s.UpdatedReplicas, s.Replicas)
+	}
+	return nil
 }
 
 // component is a process beside the pods: redis, kafka, kube-apiserver.
@@ -122,6 +168,27 @@ func (p component) tool(t *testing.T, verb string) {
 	if out, err := exec.CommandContext(ctx, os.Getenv("TIDEGATE_CLUSTER_TOOL"), verb, p.name).CombinedOutput(); err != nil {
 		t.Fatalf("%s %s: %v\n%s", verb, p.name, err, out)
 	}
+}
+
+// kill ends the component as a crash would and waits for that; the returned function starts it, and so does the end of the
+// story.
+func (p component) kill(t *testing.T) (start func()) {
+	t.Helper()
+	return p.end(t, "kill")
+}
+
+// stop ends the component as an operator would.
+func (p component) stop(t *testing.T) (start func()) {
+	t.Helper()
+	return p.end(t, "stop")
+}
+
+func (p component) end(t *testing.T, verb string) (start func()) {
+	t.Helper()
+	start = sync.OnceFunc(func() { p.tool(t, "start") })
+	t.Cleanup(start)
+	p.tool(t, verb)
+	return start
 }
 
 // signal sends a signal to the component's process.
@@ -152,28 +219,6 @@ func (p component) pause(t *testing.T) (resume func()) {
 	}
 	t.Cleanup(resume)
 	return resume
-}
-
-// stop freezes every process of a Deployment: connections to it hang, which is worse than refusal.
-func (c *cluster) stop(t *testing.T, space, deployment string) {
-	t.Helper()
-	pods, err := c.podsOf(t.Context(), space, deployment)
-	if err != nil || len(pods) == 0 {
-		t.Fatalf("stop %s: %d pods, %v", deployment, len(pods), err)
-	}
-	c.signal(t, syscall.SIGSTOP, pods...)
-	t.Cleanup(func() { c.wake(pods) })
-}
-
-// resume lets a stopped Deployment go on and waits until it is whole.
-func (c *cluster) resume(t *testing.T, space, deployment string) {
-	t.Helper()
-	pods, err := c.podsOf(t.Context(), space, deployment)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.wake(pods)
-	c.available(t, space, deployment)
 }
 
 // wake continues the pods' processes; one that ended meanwhile needs no waking.

@@ -279,6 +279,7 @@ func (p *puppets) plays(t *testing.T, n int) {
 		if s.Totals.Serving+s.Totals.Leaving != n || s.Totals.Stale > 0 {
 			return fmt.Errorf("the balancer sees %+v", s.Totals)
 		}
-		return nil
+		_, err = p.decision(t.Context())
+		return err
 	})
 }

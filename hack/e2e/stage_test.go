@@ -76,7 +76,7 @@ func (c *cluster) stage(t *testing.T) *stage {
 func (s *stage) register(t *testing.T) {
 	t.Helper()
 	if _, err := s.c.kube.CoreV1().Nodes().Create(t.Context(), &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: s.name},
+		ObjectMeta: metav1.ObjectMeta{Name: s.name, Labels: story(t, nil)},
 		Spec:       corev1.NodeSpec{Taints: []corev1.Taint{{Key: puppetLabel, Effect: corev1.TaintEffectNoSchedule}}},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("raise a stage: %v", err)
@@ -96,7 +96,7 @@ func (s *stage) register(t *testing.T) {
 	})
 	seconds := int32(40)
 	if _, err := s.c.kube.CoordinationV1().Leases(corev1.NamespaceNodeLease).Create(t.Context(), &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Name: s.name, Namespace: corev1.NamespaceNodeLease},
+		ObjectMeta: metav1.ObjectMeta{Name: s.name, Namespace: corev1.NamespaceNodeLease, Labels: story(t, nil)},
 		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &s.name, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: time.Now()}},
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("give the stage a lease: %v", err)

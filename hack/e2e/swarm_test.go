@@ -6,16 +6,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tidegate/tidegate/internal/demo/swarm"
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -39,12 +34,22 @@ const talk = 0.5
 // crowd lets clients come to the band; they leave when the story ends.
 func (b *band) crowd(t *testing.T, clients int) *crowd {
 	t.Helper()
+	return b.crowdBy(t, clients, balancerPublic, nil)
+}
+
+// crowdBy lets clients come that ask this address where to go; through replaces the address of a node, nil leaves it.
+func (b *band) crowdBy(t *testing.T, clients int, address string, through func(*http.Request) error) *crowd {
+	t.Helper()
 	sign := b.c.signer(t)
 	book, listening := ledger.New(), newTaps()
-	transport := &http.Transport{DialContext: b.c.dial(listening.wrap), MaxIdleConnsPerHost: 32}
-	web := &http.Client{Transport: named{fleet: b.id, next: transport}}
+	route := way{
+		fleet: b.id, through: through, resolve: &http.Transport{DialContext: b.c.dial(nil), MaxIdleConnsPerHost: 32},
+		// A tap judges a connection by its first answer: none may have been used before.
+		connect: &http.Transport{DialContext: b.c.dial(listening.wrap), DisableKeepAlives: true},
+	}
+	web := &http.Client{Transport: route}
 	c := &crowd{band: b, book: book, taps: listening, swarm: swarm.New(swarm.Options{
-		Resolve: client.HTTPResolver(web, balancerPublic), Book: book, HTTP: web, Seed: 1,
+		Resolve: client.HTTPResolver(web, address), Book: book, HTTP: web, Seed: 1,
 		Token: sign,
 	})}
 	c.swarm.Want(clients, talk)
@@ -54,28 +59,35 @@ func (b *band) crowd(t *testing.T, clients int) *crowd {
 	c.end = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
-		transport.CloseIdleConnections()
+		route.resolve.CloseIdleConnections()
 	})
 	t.Cleanup(c.end)
 	c.connected(t, clients)
 	return c
 }
 
-// named adds the fleet to the questions where a client belongs: several fleets are served.
-type named struct {
-	fleet fleet.ID
-	next  http.RoundTripper
+// way is how a crowd reaches its fleet. It adds the fleet to the questions where a client belongs: several are served.
+type way struct {
+	fleet            fleet.ID
+	resolve, connect *http.Transport
+	through          func(*http.Request) error
 }
 
 // RoundTrip passes the request on.
-func (n named) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w way) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
 	if strings.HasSuffix(r.URL.Path, keys.PathResolve) {
-		r = r.Clone(r.Context())
 		query := r.URL.Query()
-		query.Set(keys.QueryFleet, n.fleet.String())
+		query.Set(keys.QueryFleet, w.fleet.String())
 		r.URL.RawQuery = query.Encode()
+		return w.resolve.RoundTrip(r)
 	}
-	return n.next.RoundTrip(r)
+	if w.through != nil {
+		if err := w.through(r); err != nil {
+			return nil, err
+		}
+	}
+	return w.connect.RoundTrip(r)
 }
 
 // want changes how many clients there are.
@@ -91,6 +103,18 @@ func (c *crowd) connected(t *testing.T, clients int) time.Duration {
 	return eventually(t, 3*time.Minute, fmt.Sprintf("%d clients of %s are connected", clients, c.band.id), func() error {
 		if s := c.swarm.Stats(); s.Clients != clients || s.Connected != clients {
 			return fmt.Errorf("%d of %d clients are connected, %d wanted", s.Connected, s.Clients, clients)
+		}
+		return nil
+	})
+}
+
+// flow waits until so many more messages were accepted.
+func (c *crowd) flow(t *testing.T, messages uint64) time.Duration {
+	t.Helper()
+	before := c.swarm.Stats().Accepted
+	return eventually(t, 3*time.Minute, fmt.Sprintf("%d messages of %s are accepted", messages, c.band.id), func() error {
+		if n := c.swarm.Stats().Accepted - before; n < messages {
+			return fmt.Errorf("%d were", n)
 		}
 		return nil
 	})
@@ -120,19 +144,20 @@ func (c *crowd) settle(t *testing.T) {
 	town.figures.note(t.Name()+": longest a client was without a connection", s.LongestGap)
 }
 
-// uncut judges how the connections ended since then: none without a word.
+// uncut judges how the connections ended since then: none without a word. Everybody who stays must be connected again: a
+// client that left a session in silence and is still there was cut; one that is not there any more has gone by itself.
 func (c *crowd) uncut(t *testing.T, since time.Time) {
 	t.Helper()
-	ends := c.taps.since(since)
+	ends, present := c.taps.since(since), c.taps.present()
 	told, cut, codes := 0, 0, map[uint16]int{}
 	for _, e := range ends {
-		if !e.left {
+		if e.code != 0 {
 			codes[e.code]++
 		}
 		if e.told {
 			told++
 		}
-		if e.cut() {
+		if e.cut() || e.silent() && present[e.arrival.client] {
 			cut++
 			t.Errorf("a session was cut without a word: %s", e)
 		}
@@ -141,97 +166,29 @@ func (c *crowd) uncut(t *testing.T, since time.Time) {
 	town.figures.note(t.Name()+": connections ended, told, cut without a word", fmt.Sprintf("%d, %d, %d", len(ends), told, cut))
 }
 
-// mint signs a client's token.
-func mint(secret []byte, id string) (string, error) {
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
-		Subject: id, ExpiresAt: jwt.NewNumericDate(time.Now().Add(24 * time.Hour)),
-	}).SignedString(secret)
-	if err != nil {
-		return "", fmt.Errorf("sign a client token: %w", err)
-	}
-	return signed, nil
-}
-
-// signer makes client tokens. The balancer's Deployment says in which Secret their key is; in dev mode clients are
-// believed without one.
-func (c *cluster) signer(t *testing.T) func(id string) (string, error) {
+// resumed judges what became of the sessions of nodes that left since then: each client that is still there must have
+// gone on elsewhere, from where it was, once it was told to go.
+func (c *crowd) resumed(t *testing.T, since time.Time, nodes ...string) {
 	t.Helper()
-	d, err := c.kube.AppsV1().Deployments(namespace).Get(t.Context(), balancerName, metav1.GetOptions{})
-	if err != nil {
-		t.Fatalf("find the secret of client tokens: %v", err)
-	}
-	settings := c.settings(t, d)
-	if settings["TIDEGATE_DEV"] == "true" {
-		return func(string) (string, error) { return "", nil }
-	}
-	path := tokenFile(d, settings)
-	for _, v := range d.Spec.Template.Spec.Volumes {
-		for _, name := range secretNames(v) {
-			s, err := c.kube.CoreV1().Secrets(namespace).Get(t.Context(), name, metav1.GetOptions{})
-			if err != nil {
-				continue
-			}
-			if body, ok := s.Data[filepath.Base(path)]; ok {
-				secret := []byte(strings.TrimSpace(string(body)))
-				return func(id string) (string, error) { return mint(secret, id) }
-			}
+	present, began := c.taps.present(), c.taps.began()
+	count := 0
+	for _, e := range c.taps.since(since) {
+		from := e.at
+		if e.told {
+			from = e.toldAt
 		}
-	}
-	t.Fatalf("no Secret of %s holds %q", balancerName, path)
-	return nil
-}
-
-// settings are the values of the ConfigMaps that a Deployment takes its environment from.
-func (c *cluster) settings(t *testing.T, d *appsv1.Deployment) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, from := range container.EnvFrom {
-			if from.ConfigMapRef == nil {
-				continue
-			}
-			m, err := c.kube.CoreV1().ConfigMaps(namespace).Get(t.Context(), from.ConfigMapRef.Name, metav1.GetOptions{})
-			if err != nil {
-				t.Fatalf("read ConfigMap %s: %v", from.ConfigMapRef.Name, err)
-			}
-			for key, value := range m.Data {
-				out[key] = value
-			}
+		if !slices.Contains(nodes, e.arrival.node) || !present[e.arrival.client] {
+			continue
 		}
-	}
-	return out
-}
-
-const tokenEnv, tokenFlag = "TIDEGATE_JWT_SECRET_FILE", "--jwt-secret-file="
-
-func tokenFile(d *appsv1.Deployment, settings map[string]string) string {
-	path := settings[tokenEnv]
-	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, env := range container.Env {
-			if env.Name == tokenEnv {
-				path = env.Value
-			}
+		if !slices.ContainsFunc(began[e.arrival.client], func(a arrival) bool {
+			return a.node != e.arrival.node && a.at.After(from) && (a.resumed || !a.asked)
+		}) {
+			t.Errorf("a session did not go on elsewhere: %s; sessions of this client: %+v", e, began[e.arrival.client])
 		}
-		for _, arg := range container.Args {
-			if value, ok := strings.CutPrefix(arg, tokenFlag); ok {
-				path = value
-			}
-		}
+		count++
 	}
-	return path
-}
-
-func secretNames(v corev1.Volume) []string {
-	var names []string
-	if v.Secret != nil {
-		names = append(names, v.Secret.SecretName)
+	if count == 0 {
+		t.Errorf("no client was on any of %v: nothing had to go on elsewhere", nodes)
 	}
-	if v.Projected != nil {
-		for _, source := range v.Projected.Sources {
-			if source.Secret != nil {
-				names = append(names, source.Secret.Name)
-			}
-		}
-	}
-	return names
+	town.figures.note(t.Name()+": sessions of leaving nodes that went on elsewhere", count)
 }

@@ -5,74 +5,14 @@ package e2e
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
+	"encoding/json"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidegate/tidegate/internal/protocol"
 )
-
-// taps listen to what servers say on WebSocket connections, so that the end of each can be judged from outside the
-// client: told and closed in order, left by the client itself, or cut without a word.
-type taps struct {
-	mu   sync.Mutex
-	ends []ending
-	open map[*tap]struct{}
-}
-
-// ending is how one connection went.
-type ending struct {
-	address string
-	// told says that a drain or moved frame came; where is that frame.
-	told  bool
-	where string
-	// code is the server's close code, 0 without a close frame.
-	code   uint16
-	reason string
-	// left says that the client closed first.
-	left bool
-	at   time.Time
-}
-
-func (e ending) String() string {
-	return fmt.Sprintf("%s: told %v, closed with %d %q, left %v", e.address, e.told, e.code, e.reason, e.left)
-}
-
-// cut says that the session ended without a word.
-func (e ending) cut() bool { return e.code == 0 && !e.left }
-
-func newTaps() *taps { return &taps{open: map[*tap]struct{}{}} }
-
-func (b *taps) wrap(conn net.Conn, address string) net.Conn {
-	return &tap{Conn: conn, book: b, end: ending{address: address}}
-}
-
-// since are the connections that ended from then on.
-func (b *taps) since(then time.Time) []ending {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var out []ending
-	for _, e := range b.ends {
-		if !e.at.Before(then) {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
-// connected counts the open WebSocket connections whose address contains the text.
-func (b *taps) connected(text string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	count := 0
-	for t := range b.open {
-		if strings.Contains(t.end.address, text) {
-			count++
-		}
-	}
-	return count
-}
 
 // tap reads along on one connection. Reads come from one goroutine, Close from any.
 type tap struct {
@@ -80,6 +20,8 @@ type tap struct {
 	book   *taps
 	closed atomic.Bool
 	once   sync.Once
+	// requested says that the handshake was written, asked that it named an offset.
+	requested, asked atomic.Bool
 
 	// What comes is parsed as it comes: first the handshake's answer, then frames.
 	state   int
@@ -99,7 +41,16 @@ const (
 )
 
 // keptBytes of a payload are kept: close frames are short, and a frame's type comes first.
-const keptBytes = 600
+const keptBytes = 2048
+
+// Write passes on what the client says. Its first words are the handshake.
+func (t *tap) Write(p []byte) (int, error) {
+	if t.requested.CompareAndSwap(false, true) {
+		line, _, _ := bytes.Cut(p, []byte("\r\n"))
+		t.asked.Store(bytes.Contains(line, []byte(protocol.ParamOffset+"=")))
+	}
+	return t.Conn.Write(p)
+}
 
 // Read passes on what the server sends.
 func (t *tap) Read(p []byte) (int, error) {
@@ -221,8 +172,26 @@ func (t *tap) frame() {
 			t.end.code, t.end.reason = binary.BigEndian.Uint16(t.payload), string(t.payload[2:])
 		}
 	case text:
-		if bytes.HasPrefix(t.payload, []byte(`{"type":"drain"`)) || bytes.HasPrefix(t.payload, []byte(`{"type":"moved"`)) {
-			t.end.told, t.end.where = true, string(t.payload)
+		switch {
+		case bytes.HasPrefix(t.payload, []byte(`{"type":"welcome"`)):
+			t.welcome()
+		case t.end.told:
+		case bytes.HasPrefix(t.payload, []byte(`{"type":"drain"`)), bytes.HasPrefix(t.payload, []byte(`{"type":"moved"`)):
+			t.end.told, t.end.toldAt = true, time.Now()
 		}
 	}
+}
+
+// welcome keeps whose session begins here; the caller holds the lock.
+func (t *tap) welcome() {
+	var w struct {
+		Client  string `json:"clientId"`
+		Node    string `json:"nodeId"`
+		Resumed bool   `json:"resumed"`
+	}
+	if err := json.Unmarshal(t.payload, &w); err != nil {
+		return // the client will say more about it
+	}
+	t.end.arrival = arrival{client: w.Client, node: w.Node, asked: t.asked.Load(), resumed: w.Resumed, at: time.Now()}
+	t.book.welcomes = append(t.book.welcomes, t.end.arrival)
 }

@@ -176,6 +176,7 @@ func TestFullScaleInUnderLoad(t *testing.T) {
 	b.alone(t)
 	clients := b.crowd(t, 240)
 	began := time.Now()
+	w := b.watch(t)
 	right, n := 0, most
 	for round := range rounds {
 		if n == least {
@@ -186,24 +187,44 @@ func TestFullScaleInUnderLoad(t *testing.T) {
 		// Every other round follows at once, while the one before is still being drained.
 		if round%2 == 0 {
 			b.settled(t, n)
+			b.serves(t, n)
+			b.knows(t, 240)
 		}
-		w := b.watch(t)
 		n--
 		b.scale(t, n)
-		l := w.leavers(t, 1)[0]
-		l.right(t)
+		l := w.leavers(t, round+1)[round]
+		if l.right(t) {
+			right++
+		}
 		if round%2 == 0 {
 			l.drained(t)
 		}
-		if !t.Failed() {
-			right++
-		}
 	}
 	b.settled(t, n)
+	var left []string
+	for round, l := range w.leavers(t, rounds) {
+		left = append(left, l.pod.Name)
+		if round%2 == 1 {
+			l.drained(t)
+		}
+	}
 	clients.connected(t, 240)
 	clients.uncut(t, began)
+	clients.resumed(t, began, left...)
 	clients.settle(t)
 	town.figures.note(t.Name()+": right victims", fmt.Sprintf("%d of %d", right, rounds))
+}
+
+// knows waits until the balancer has heard of every client.
+func (b *band) knows(t *testing.T, clients int) {
+	t.Helper()
+	eventually(t, time.Minute, fmt.Sprintf("the balancer knows %d clients of %s", clients, b.id), func() error {
+		s, err := b.status(t.Context())
+		if err == nil && s.Totals.Connections != clients {
+			err = fmt.Errorf("it knows %d", s.Totals.Connections)
+		}
+		return err
+	})
 }
 
 // settled waits until so many pods are there and no other is on its way out.

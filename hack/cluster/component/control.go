@@ -35,6 +35,8 @@ func controllerManager(s Setup) process.Spec {
 		"--bind-address=127.0.0.1", "--leader-elect=false",
 		"--root-ca-file=" + s.Place.Run("pki", "ca.crt"),
 		"--service-account-private-key-file=" + s.Place.Run("pki", "service-accounts.key"),
+		// Many fleets that decide at once wait for each other at the defaults: 20 requests a second, five HPAs at a time.
+		"--kube-api-qps=200", "--kube-api-burst=400", "--concurrent-horizontal-pod-autoscaler-syncs=20",
 		// Each controller has its own name, so that the audit log tells the HPA from the others.
 		"--use-service-account-credentials",
 	}, s.Profile.flags()...)}

@@ -227,6 +227,32 @@ func (c *cluster) runs(ctx context.Context, name, id string) error {
 	return nil
 }
 
+// hook starts the shipped fleet anew where its pods came before the webhook, as manifests/README.md asks for: such pods have no
+// drain hook and no name that the gateway could find.
+func (c *cluster) hook(ctx context.Context) error {
+	if c.hooked(ctx) == nil {
+		return nil
+	}
+	if out, err := c.kubectl(ctx, "rollout", "restart", "deployment/"+socketName, "--namespace="+namespace); err != nil {
+		return fmt.Errorf("give pods their drain hook: %w\n%s", err, out)
+	}
+	return poll(ctx, func() error { return c.hooked(ctx) })
+}
+
+// hooked says whether every pod of the shipped fleet passed the webhook.
+func (c *cluster) hooked(ctx context.Context) error {
+	pods, err := c.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + socketName})
+	if err != nil {
+		return fmt.Errorf("list the pods of %s: %w", socketName, err)
+	}
+	for i := range pods.Items {
+		if pods.Items[i].Spec.Containers[0].Lifecycle == nil {
+			return fmt.Errorf("pod %s has no drain hook", pods.Items[i].Name)
+		}
+	}
+	return nil
+}
+
 // install applies the overlay and waits until the product runs, from the images that are loaded now.
 func (c *cluster) install(ctx context.Context, overlay string) error {
 	began := time.Now()
@@ -241,11 +267,15 @@ func (c *cluster) install(ctx context.Context, overlay string) error {
 	if err := c.renew(ctx, wanted); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
-	if err := c.ready(ctx); err != nil {
-		return fmt.Errorf("install: %w", err)
-	}
-	if err := c.current(ctx, wanted); err != nil {
-		return fmt.Errorf("install: %w", err)
+	for _, step := range []func(context.Context) error{
+		c.ready,
+		c.hook,
+		c.ready,
+		func(ctx context.Context) error { return c.current(ctx, wanted) },
+	} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("install: %w", err)
+		}
 	}
 	town.figures.note("install: kubectl apply -k until everything is ready", time.Since(began))
 	town.figures.note("the image that was tested", wanted[balancerName])

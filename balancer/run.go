@@ -22,15 +22,14 @@ import (
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/kube"
+	"github.com/tidegate/tidegate/internal/listen"
 	"github.com/tidegate/tidegate/internal/logkey"
 	"github.com/tidegate/tidegate/internal/redisconn"
 )
 
 const (
-	// headerTimeout bounds a slow request's headers, headerBytes their size.
-	headerTimeout = 5 * time.Second
-	headerBytes   = 16 << 10
-	idleTimeout   = 2 * time.Minute
+	// readTimeout bounds one whole request; they have no bodies to speak of.
+	readTimeout = 5 * time.Second
 	// stopTimeout bounds what is still being answered when the process stops.
 	stopTimeout = 5 * time.Second
 	// persistenceTimeout bounds the one question about persistence at start.
@@ -152,22 +151,7 @@ func warnOfPersistence(ctx context.Context, client redis.UniversalClient, logger
 
 // serve answers on the listener, which it closes, until ctx ends. The page's event streams end with the balancer's Run.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger, whom string) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
 	logger.Info("the balancer serves", slog.String("whom", whom), slog.String(logkey.Addr, listener.Addr().String()))
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve %s on %s: %w", whom, listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	if err := server.Shutdown(stopCtx); err != nil {
-		return errors.Join(fmt.Errorf("answer what %s had asked: %w", whom, err), server.Close())
-	}
-	return nil
+	serving := listen.Serving{Whom: whom, ReadTimeout: readTimeout, StopTimeout: stopTimeout, Logger: logger}
+	return serving.Serve(ctx, listener, handler)
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/kube"
+	"github.com/tidegate/tidegate/internal/listen"
 	"github.com/tidegate/tidegate/webhook/census"
 	"github.com/tidegate/tidegate/webhook/certificate"
 	"github.com/tidegate/tidegate/webhook/refresh"
@@ -30,8 +31,6 @@ import (
 )
 
 const (
-	headerTimeout = 5 * time.Second
-	headerBytes   = 16 << 10
 	// readTimeout bounds a whole review, which may have megabytes.
 	readTimeout = 10 * time.Second
 	idleTimeout = 2 * time.Minute
@@ -212,22 +211,6 @@ func admin(registry *prometheus.Registry, ready func() bool) http.Handler {
 
 // serve serves on a listener, which it closes, until ctx ends; reviews under way are then answered.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger, whom string) error {
-	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
-	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		timeout, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		stopped <- server.Shutdown(timeout)
-	})
-	err := server.Serve(listener)
-	if stop() {
-		return fmt.Errorf("serve %s on %s: %w", whom, listener.Addr(), err)
-	}
-	if err := <-stopped; err != nil {
-		return fmt.Errorf("stop serving %s: %w", whom, err)
-	}
-	return nil
+	serving := listen.Serving{Whom: whom, ReadTimeout: readTimeout, StopTimeout: stopTimeout, Logger: logger}
+	return serving.Serve(ctx, listener, handler)
 }

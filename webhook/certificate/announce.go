@@ -34,11 +34,7 @@ func (k *Keeper) configurations() []registered {
 				if err != nil {
 					return nil, "", err
 				}
-				hooks := make([]hook, len(found.Webhooks))
-				for i, w := range found.Webhooks {
-					hooks[i] = hook{w.Name, w.ClientConfig}
-				}
-				return hooks, found.ResourceVersion, nil
+				return hooksOf(found.Webhooks, func(w admission.MutatingWebhook) hook { return hook{w.Name, w.ClientConfig} }), found.ResourceVersion, nil
 			},
 			patch: func(ctx context.Context, name string, patch []byte) error {
 				_, err := mutating.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
@@ -52,11 +48,7 @@ func (k *Keeper) configurations() []registered {
 				if err != nil {
 					return nil, "", err
 				}
-				hooks := make([]hook, len(found.Webhooks))
-				for i, w := range found.Webhooks {
-					hooks[i] = hook{w.Name, w.ClientConfig}
-				}
-				return hooks, found.ResourceVersion, nil
+				return hooksOf(found.Webhooks, func(w admission.ValidatingWebhook) hook { return hook{w.Name, w.ClientConfig} }), found.ResourceVersion, nil
 			},
 			patch: func(ctx context.Context, name string, patch []byte) error {
 				_, err := validating.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{})
@@ -64,6 +56,15 @@ func (k *Keeper) configurations() []registered {
 			},
 		},
 	}
+}
+
+// hooksOf takes from webhooks of either kind what they have in common.
+func hooksOf[W any](webhooks []W, of func(W) hook) []hook {
+	hooks := make([]hook, len(webhooks))
+	for i, w := range webhooks {
+		hooks[i] = of(w)
+	}
+	return hooks
 }
 
 // announce tells both webhook configurations of a Secret whom to trust.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
@@ -40,7 +39,6 @@ func (p *puppets) gauge(t *testing.T) *gauge {
 	t.Helper()
 	g := &gauge{band: p, decided: map[uint64]decision.Decision{}}
 	ctx, cancel := context.WithCancel(context.Background())
-	follower := decisions.Follow(ctx, p.c.redis, time.Second, time.Second, slog.New(slog.DiscardHandler))
 	events, err := p.c.kube.AppsV1().Deployments(p.id.Namespace).Watch(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("metadata.name", p.id.Name).String(),
 	})
@@ -55,11 +53,10 @@ func (p *puppets) gauge(t *testing.T) *gauge {
 			}
 		}
 	})
-	jobs.Go(func() { g.hear(ctx, follower) })
+	jobs.Go(func() { g.hear(ctx, p.stage.decisions) })
 	t.Cleanup(func() {
 		cancel()
 		events.Stop()
-		follower.Wait()
 		jobs.Wait()
 	})
 	return g

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/tidegate/tidegate/balancer/decisions"
 	"github.com/tidegate/tidegate/internal/fleet"
 )
 
@@ -31,6 +33,8 @@ type stage struct {
 	c    *cluster
 	name string
 	ctx  context.Context
+	// decisions hears of every fleet's, once for all gauges: a follower of its own for each of fifty would keep a core busy.
+	decisions *decisions.Follower
 
 	mu    sync.Mutex
 	bands map[fleet.ID]*puppets
@@ -43,6 +47,7 @@ func (c *cluster) stage(t *testing.T) *stage {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &stage{c: c, name: fresh("puppets"), ctx: ctx, bands: map[fleet.ID]*puppets{}, busy: map[string]bool{}}
+	s.decisions = decisions.Follow(ctx, c.redis, time.Second, time.Second, slog.New(slog.DiscardHandler))
 	s.register(t)
 	factory := informers.NewSharedInformerFactoryWithOptions(c.kube, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.LabelSelector = puppetLabel + "=" + s.name
@@ -65,6 +70,7 @@ func (c *cluster) stage(t *testing.T) *stage {
 	t.Cleanup(func() {
 		cancel()
 		factory.Shutdown()
+		s.decisions.Wait()
 		s.jobs.Wait()
 		s.unregister()
 	})

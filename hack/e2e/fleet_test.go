@@ -42,6 +42,8 @@ type plan struct {
 	pod func(*corev1.PodTemplateSpec)
 	// deployment changes the Deployment.
 	deployment func(*appsv1.Deployment)
+	// spec changes the ScaledObject's.
+	spec func(map[string]any)
 }
 
 // quick are the settings with which a story does not wait minutes for a calm fleet to shrink.

@@ -151,6 +151,9 @@ func (b *band) scaledObject(t *testing.T, p plan) {
 	if p.kind != "" {
 		trigger["type"] = p.kind
 	}
+	if p.spec != nil {
+		p.spec(spec)
+	}
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": model.GetAPIVersion(), "kind": model.GetKind(),
 		"metadata": map[string]any{"name": b.id.Name, "namespace": b.id.Namespace}, "spec": spec,

@@ -69,8 +69,9 @@ func TestFullFlashCrowdAgainstPlainKEDA(t *testing.T) {
 	if bills[0].bad() > bills[1].bad() {
 		t.Errorf("the count kept clients waiting or on full nodes for longer than plain KEDA: %s against %s", bills[0], bills[1])
 	}
+	// Whoever found no room on the plain fleet may wait for ever: its count and its shards fit only on average.
+	crowds[0].connected(t, flashCrowd)
 	for _, crowd := range crowds {
-		crowd.connected(t, flashCrowd)
 		crowd.settle(t)
 	}
 }

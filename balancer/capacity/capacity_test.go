@@ -14,10 +14,13 @@ import (
 func TestNeedsOfEachDimension(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
-	p.ConnectionsPerPod, p.MessagesPerPod, p.Margin = 1000, 500, 1.1
+	p.ConnectionsPerPod, p.MessagesPerPod = 1000, 500
 	p.CPUCeiling, p.MemoryCeiling, p.MemoryBase = 0.8, 0.8, 0.3
-	l := capacity.Load{Clients: 4000, Messages: 1500, CPU: 1.6, Memory: 1.0}
-	got := capacity.Of(p, l, 2)
+	l := capacity.Load{
+		Clients: 4000, Connected: 4000, Messages: 1500,
+		Serving: capacity.Share{Nodes: 2, Clients: 4000, CPU: 1.6, Memory: 1.6},
+	}
+	got := capacity.Of(p, capacity.Prior(p), l, 2, 1.1)
 	want := capacity.Needs{Connections: 8.8, Messages: 6.6, CPU: 4.4, Memory: 4.4}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b float64) bool { return math.Abs(a-b) < 1e-9 })); diff != "" {
 		t.Fatalf("needs (-want +got):\n%s", diff)
@@ -43,7 +46,8 @@ func TestNeedsOfEachDimension(t *testing.T) {
 
 func TestUnknownCapacityAsksForNothing(t *testing.T) {
 	t.Parallel()
-	got := capacity.Of(policy.Default(), capacity.Load{Clients: 1e6, Messages: 1e6}, 1)
+	p := policy.Default()
+	got := capacity.Of(p, capacity.Prior(p), capacity.Load{Clients: 1e6, Connected: 1e6, Messages: 1e6}, 1, 1)
 	if got != (capacity.Needs{}) {
 		t.Fatalf("nothing was declared, yet %+v is asked for", got)
 	}
@@ -68,8 +72,23 @@ func TestNoLoadMakesAnAbsurdNeed(t *testing.T) {
 	p.ConnectionsPerPod, p.MessagesPerPod = 1, 1
 	any64 := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 0, math.MaxFloat64}))
 	rapid.Check(t, func(t *rapid.T) {
-		l := capacity.Load{Clients: any64.Draw(t, "clients"), Messages: any64.Draw(t, "messages"), CPU: any64.Draw(t, "cpu"), Memory: any64.Draw(t, "memory")}
-		need, _ := capacity.Of(p, l, any64.Draw(t, "growth")).Most()
+		share := func(of string) capacity.Share {
+			return capacity.Share{
+				Nodes: any64.Draw(t, of+" nodes"), Clients: any64.Draw(t, of+" clients"), Handshakes: any64.Draw(t, of+" handshakes"),
+				CPU: any64.Draw(t, of+" cpu"), Memory: any64.Draw(t, of+" memory"),
+			}
+		}
+		cost := func(of string) capacity.Cost {
+			return capacity.Cost{
+				Base: any64.Draw(t, of+" base"), PerClient: any64.Draw(t, of+" a client"), PerMessage: any64.Draw(t, of+" a message"), PerHandshake: any64.Draw(t, of+" a handshake"),
+			}
+		}
+		l := capacity.Load{
+			Clients: any64.Draw(t, "clients"), Connected: any64.Draw(t, "connected"), Messages: any64.Draw(t, "messages"), Churn: any64.Draw(t, "churn"),
+			Limit: any64.Draw(t, "limit"), Serving: share("serving"), Others: share("others"),
+		}
+		m := capacity.Model{CPU: cost("cpu"), Memory: cost("memory"), LearnedCPU: rapid.Bool().Draw(t, "learned cpu"), LearnedMemory: rapid.Bool().Draw(t, "learned memory")}
+		need, _ := capacity.Of(p, m, l, any64.Draw(t, "growth"), any64.Draw(t, "margin")).Most()
 		if !(need >= 0 && need <= 1e9) || capacity.Whole(need) < 0 {
 			t.Fatalf("%+v asks for %v pods", l, need)
 		}

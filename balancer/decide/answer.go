@@ -28,7 +28,7 @@ type asking struct {
 
 // ask puts a count to the HPA. Facts that may be over give no answer: a wider step may have landed, and a shadow's count may
 // not be the one that is asked for any more.
-func ask(c circumstances, desired int, cluster *load.Cluster) asking {
+func ask(c *circumstances, desired int, cluster *load.Cluster) asking {
 	if cluster == nil {
 		return asking{}
 	}
@@ -39,7 +39,7 @@ func ask(c circumstances, desired int, cluster *load.Cluster) asking {
 	return a
 }
 
-func (c circumstances) ask(desired int, cluster *load.Cluster) asking {
+func (c *circumstances) ask(desired int, cluster *load.Cluster) asking {
 	switch {
 	case c.p.Mode == policy.Shadow && cluster.HPA.Found:
 		return shadow(cluster)
@@ -52,7 +52,7 @@ func (c circumstances) ask(desired int, cluster *load.Cluster) asking {
 }
 
 // land serves a step so that the HPA takes it.
-func (c circumstances) land(desired int, cluster *load.Cluster) asking {
+func (c *circumstances) land(desired int, cluster *load.Cluster) asking {
 	b := bandOf(cluster.HPA)
 	if !b.dead(cluster.Status, desired) {
 		return asking{}
@@ -76,7 +76,7 @@ func shadow(cluster *load.Cluster) asking {
 }
 
 // wider puts a step out. It may overshoot: what is too much leaves again like everything else.
-func (c circumstances) wider(b band, cluster *load.Cluster) asking {
+func (c *circumstances) wider(b band, cluster *load.Cluster) asking {
 	answer := b.above(cluster.Status)
 	if answer > c.p.MaxReplicas && cluster.HPA.Max > c.p.MaxReplicas {
 		return asking{words: fmt.Sprintf("the HPA has no tolerance of 0 and ignores the step from %d, and maxReplicas forbids to serve the %d that would land",
@@ -88,7 +88,7 @@ func (c circumstances) wider(b band, cluster *load.Cluster) asking {
 // narrower puts a step in. The HPA must be bound to take one pod at a time, or it would take all of the wider step; and this
 // leader must know how many pods there are from the nodes themselves too, or it would go on to serve the wider step after it
 // has landed.
-func (c circumstances) narrower(b band, cluster *load.Cluster) asking {
+func (c *circumstances) narrower(b band, cluster *load.Cluster) asking {
 	const held = "the HPA has no tolerance of 0 and keeps %d pods"
 	switch answer := b.below(cluster.Status); {
 	case cluster.HPA.InByOne < leastByOne:
@@ -109,7 +109,7 @@ func (c circumstances) narrower(b band, cluster *load.Cluster) asking {
 
 // grownLately says that the last step went out and is younger than the scale-in delay: what a wider step brought too much
 // will soon be needed if the load goes on to grow.
-func (c circumstances) grownLately() bool {
+func (c *circumstances) grownLately() bool {
 	out := c.memory.LastOut
 	return !out.IsZero() && !c.memory.LastIn.After(out) && c.now.Sub(out) < c.p.ScaleInDelay
 }
@@ -127,7 +127,7 @@ const lookSlack = 5 * time.Second
 
 // rest is how many nodes will be left: all of them, where the HPA keeps them whatever was decided, and a rollout's surge,
 // which leaves by the rollout's own order.
-func (a asking) rest(c circumstances, desired int, cluster *load.Cluster) int {
+func (a asking) rest(c *circumstances, desired int, cluster *load.Cluster) int {
 	if a.keeps {
 		return max(desired, c.r.alive)
 	}

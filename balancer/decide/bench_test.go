@@ -1,9 +1,12 @@
 package decide_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/tidegate/tidegate/balancer/decide"
+	"github.com/tidegate/tidegate/balancer/policy"
 )
 
 // thousand is a memory that has seen a fleet of 1,000 nodes for as long as it remembers anything.
@@ -16,6 +19,36 @@ func thousand(b *testing.B, clients int) decide.State {
 		_, s = decide.Next(p, s, model(float64(i), nodes(1000, clients)))
 	}
 	return s
+}
+
+// fleetOf is a memory that has learned from a fleet of so many nodes for ten minutes.
+func fleetOf(b *testing.B, count int) (policy.Policy, decide.State) {
+	b.Helper()
+	p := policy.Default()
+	p.ConnectionsPerPod, p.MaxReplicas = 100, 2*count
+	var s decide.State
+	for i := range 600 {
+		_, s = decide.Next(p, s, model(float64(i), nodes(count, 80+i/40)))
+	}
+	if !s.Model.LearnedCPU {
+		b.Fatal("nothing was learned")
+	}
+	return p, s
+}
+
+// BenchmarkNext is one step of a second, as a backtest takes them: each with the memory of the one before.
+func BenchmarkNext(b *testing.B) {
+	for _, count := range []int{50, 1000} {
+		b.Run(fmt.Sprintf("%d nodes", count), func(b *testing.B) {
+			p, s := fleetOf(b, count)
+			f := model(600, nodes(count, 85))
+			b.ReportAllocs()
+			for b.Loop() {
+				f.Now = f.Now.Add(time.Second)
+				_, s = decide.Next(p, s, f)
+			}
+		})
+	}
 }
 
 // BenchmarkNext1000Nodes is one decision of a leader, in steady state and with nodes to nominate.

@@ -219,12 +219,12 @@ func TestANoteIsOneSentenceWithFigures(t *testing.T) {
 	t.Parallel()
 	s := tell(t, quick())
 	s.run(3, nodes(3, 50))
-	want := "Stay at 3 nodes: 150 clients now, 150 expected in 4s, with margin 1.10 connections need 1.6 nodes; nothing leaves before 8s of quiet."
+	want := "Stay at 3 nodes: 150 clients now, 150 expected in 4s, with margin 1.10 connections need 1.7 nodes; nothing leaves before 8s of quiet."
 	if s.last.Note != want {
 		t.Fatalf("note\n%s\nwant\n%s", s.last.Note, want)
 	}
 	s.run(8, nodes(3, 50))
-	want = "From 3 in to 2 nodes: 150 clients now, 150 expected in 4s, with margin 1.10 connections need 1.6 nodes, and never more than 1.6 in the last 8s; node-000 to leave."
+	want = "From 3 in to 2 nodes: 150 clients now, 150 expected in 4s, with margin 1.10 connections need 1.7 nodes, and never more than 1.7 in the last 8s; node-000 to leave."
 	if got := s.noteOf(2); got != want {
 		t.Fatalf("note\n%s\nwant\n%s", got, want)
 	}

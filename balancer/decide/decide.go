@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tidegate/tidegate/balancer/hindsight"
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/balancer/urgency"
 	"github.com/tidegate/tidegate/internal/decision"
@@ -23,25 +24,26 @@ import (
 // decision that answer has expired already. Fence is left to the caller. Next is safe for concurrent use.
 func Next(p policy.Policy, s State, f load.Fleet) (decision.Decision, State) {
 	now := f.Now.UTC().Round(0)
-	r := read(p, f, s.Last.Victims)
-	if why, held := hold(p, f, r); held {
-		return holding(p, s, f, why), s
+	r := read(&p, &f, s.Last.Victims)
+	if why, held := hold(&p, &f, &r); held {
+		return holding(&p, &s, &f, why), s
 	}
 	if s.Decided && now.Equal(s.Now) {
 		return handOut(s.Last), s
 	}
-	c := circumstances{p: p, now: now, backwards: now.Before(s.Now), memory: s.advance(p, now, r).count(f.Cluster, now), r: r}
+	c := &circumstances{p: &p, now: now, backwards: now.Before(s.Now), memory: s.advance(&p, now, &r).count(f.Cluster, now), r: &r}
 	if f.Cluster != nil {
 		c.unheard, c.kept = f.Cluster.Stale, f.Cluster.Kept != ""
 	}
-	c.look = ahead(p, c.memory)
+	c.lookAhead()
 	c.urgency, c.cause = urgency.Of(p, r.in, f.Nodes)
 	v := choose(c)
 	a := ask(c, v.desired, f.Cluster)
 	d := c.compose(f.ID, v, a)
 	d.Victims = nominate(c, a.rest(c, v.desired, f.Cluster), f.Nodes)
-	d.Note = note(c, d, a.words)
-	return handOut(d), c.memory.remember(p, c, d)
+	d.Note = note(c, &d, a.words)
+	c.memory.remember(c, &d)
+	return handOut(d), c.memory
 }
 
 // handOut separates a decision from the memory that keeps it: a caller may do with its victims what it likes.
@@ -52,18 +54,36 @@ func handOut(d decision.Decision) decision.Decision {
 
 // circumstances are everything one decision is made from.
 type circumstances struct {
-	p   policy.Policy
+	p   *policy.Policy
 	now time.Time
 	// backwards says that the server's clock stepped back since the last decision: nothing may leave on such a reading.
 	backwards bool
 	// unheard says that what Kubernetes said may be over, and kept that a user lets it take no pod away.
 	unheard, kept bool
 	// memory is advanced to now.
-	memory  State
-	r       reading
-	look    outlook
-	urgency decision.Urgency
-	cause   string
+	memory State
+	r      *reading
+	look   outlook
+	// delay is how long the need must have been low before a node leaves, hysteresis the part of what would stay that it must be
+	// below; regret is why they may differ from the policy's.
+	delay      time.Duration
+	hysteresis float64
+	regret     float64
+	urgency    decision.Urgency
+	cause      string
+}
+
+// lookAhead learns from what has come true, and says what will be needed.
+func (c *circumstances) lookAhead() {
+	m := &c.memory
+	level, age := m.level(c.p)
+	m.weather(c.p, level.Connected)
+	m.judge(c.p, level)
+	c.look = m.expect(c.p, level, age, c.r.in.Serving)
+	m.promise(c.p, &c.look)
+	c.regret = m.Hindsight.Regret(*c.p, c.now)
+	c.delay, c.hysteresis = hindsight.Quiet(*c.p, c.regret)
+	c.look.work.Regret = c.regret
 }
 
 // verdict is what a rule chose: the count, the count it wanted before limits, and the limit that stood between.
@@ -74,7 +94,7 @@ type verdict struct {
 }
 
 // choose applies the rule that the policy names.
-func choose(c circumstances) verdict {
+func choose(c *circumstances) verdict {
 	switch {
 	case !c.memory.Decided:
 		return first(c)
@@ -89,7 +109,7 @@ func choose(c circumstances) verdict {
 
 // first is the answer for a fleet about which nothing was ever decided. What runs or was asked for stays, even above the
 // maximum: one reading is no ground to take anything away, and what is too much leaves in steps like everything else.
-func first(c circumstances) verdict {
+func first(c *circumstances) verdict {
 	want := c.look.work.Want
 	running := c.r.alive + c.r.pending
 	if c.p.Kind == policy.Table {
@@ -102,7 +122,7 @@ func first(c circumstances) verdict {
 }
 
 // count is the default rule: the answer is the need itself, at once on the way out, step by step on the way in.
-func count(c circumstances) verdict {
+func count(c *circumstances) verdict {
 	want := c.look.work.Want
 	target := min(max(want, c.p.MinReplicas), c.p.MaxReplicas)
 	if target < c.current() {
@@ -114,7 +134,7 @@ func count(c circumstances) verdict {
 }
 
 // clamped names the bound that kept the count from what was wanted.
-func (c circumstances) clamped(v verdict) string {
+func (c *circumstances) clamped(v verdict) string {
 	switch {
 	case v.want > v.desired:
 		return decision.LimitMax
@@ -126,10 +146,10 @@ func (c circumstances) clamped(v verdict) string {
 }
 
 // current is the count that stands.
-func (c circumstances) current() int { return c.memory.Last.Desired }
+func (c *circumstances) current() int { return c.memory.Last.Desired }
 
 // compose fills in the decision but for its victims and its note.
-func (c circumstances) compose(id fleet.ID, v verdict, a asking) decision.Decision {
+func (c *circumstances) compose(id fleet.ID, v verdict, a asking) decision.Decision {
 	last := c.memory.Last
 	d := decision.Decision{
 		Fleet: id, Sequence: last.Sequence, At: last.At,
@@ -149,7 +169,7 @@ func (c circumstances) compose(id fleet.ID, v verdict, a asking) decision.Decisi
 }
 
 // reason prefers the urgency table's row: it says what hurts, where the count only says which way it goes.
-func (c circumstances) reason(v verdict) string {
+func (c *circumstances) reason(v verdict) string {
 	switch {
 	case !c.memory.Decided:
 		return decision.ReasonFirst

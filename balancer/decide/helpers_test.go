@@ -23,15 +23,27 @@ var (
 	chatID = fleet.ID{Namespace: "chat", Name: "socket"}
 )
 
-// quick is a policy whose waits are short, as the demo's are; one pod carries 100 clients.
+// quick is a policy whose waits are short, as the demo's are; one pod carries 100 clients. Capacity is what was declared, since
+// no story is long enough to teach another, and load may fall as it likes.
 func quick() policy.Policy {
 	p := policy.Default()
 	p.ConnectionsPerPod = 100
+	p.Learn.Capacity, p.Storm.Guard = false, false
 	p.ScaleInDelay, p.ScaleInStep = 8*time.Second, 3*time.Second
 	p.LevelWindow, p.SlopeShort, p.SlopeLong = 3*time.Second, 12*time.Second, 60*time.Second
 	p.HPAPeriod, p.StartTime, p.StartTimeout = 2*time.Second, 2*time.Second, 30*time.Second
 	p.DecisionTTL = 20 * time.Second
 	p.Steps.OutWait, p.Steps.GrowthWindow, p.Steps.InWait = 5*time.Second, 15*time.Second, 20*time.Second
+	return p
+}
+
+// learning is a quick policy that learns everything, and quickly too.
+func learning() policy.Policy {
+	p := quick()
+	p.Learn.Capacity, p.Learn.CapacityTeaching, p.Learn.CapacityHalfLife = true, 5*time.Second, 5*time.Minute
+	p.Learn.MarginTrust, p.Learn.MarginHalfLife, p.Learn.TrendHalfLife = time.Minute, 10*time.Minute, 10*time.Minute
+	p.Storm.Guard, p.Storm.Window, p.Storm.Hold = true, 10*time.Second, 12*time.Second
+	p.Settle.Worth, p.Settle.HalfLife = 20*time.Second, 10*time.Minute
 	return p
 }
 

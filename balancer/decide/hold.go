@@ -16,7 +16,7 @@ type why struct {
 }
 
 // hold says whether the model can be decided on at all.
-func hold(p policy.Policy, f load.Fleet, r reading) (why, bool) {
+func hold(p *policy.Policy, f *load.Fleet, r *reading) (why, bool) {
 	switch {
 	case !f.Reachable || f.Now.IsZero():
 		return why{decision.ReasonHoldNoRedis, "Redis could not be read"}, true
@@ -35,7 +35,7 @@ func hold(p policy.Policy, f load.Fleet, r reading) (why, bool) {
 
 // holding is the last decision as it was, with its old expiry and the ground to hold. Where nothing was ever decided it is
 // an answer that has expired already, so that nobody acts on a guess.
-func holding(p policy.Policy, s State, f load.Fleet, w why) decision.Decision {
+func holding(p *policy.Policy, s *State, f *load.Fleet, w why) decision.Decision {
 	d := handOut(s.Last)
 	if !s.Decided {
 		d = decision.Decision{

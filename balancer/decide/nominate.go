@@ -1,6 +1,9 @@
 package decide
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/balancer/victim"
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -11,7 +14,7 @@ import (
 // already warming up elsewhere; it ends when the node drains or is gone, and is withdrawn, the last made first, when fewer
 // have to leave. New ones are made only while nothing starts and nothing is stale: what is too much then may be a rollout's
 // surge, or a dead node that is about to be forgotten. Shadow mode nominates nobody.
-func nominate(c circumstances, desired int, nodes []load.Node) []fleet.NodeID {
+func nominate(c *circumstances, desired int, nodes []load.Node) []fleet.NodeID {
 	if c.p.Mode == policy.Shadow {
 		return nil
 	}
@@ -19,11 +22,9 @@ func nominate(c circumstances, desired int, nodes []load.Node) []fleet.NodeID {
 	if excess == 0 {
 		return nil
 	}
-	free := canLeave(nodes)
 	var victims []fleet.NodeID
 	for _, id := range c.memory.Last.Victims {
-		if len(victims) < excess && free[id] {
-			free[id] = false
+		if len(victims) < excess && canLeave(nodes, id) {
 			victims = append(victims, id)
 		}
 	}
@@ -34,18 +35,15 @@ func nominate(c circumstances, desired int, nodes []load.Node) []fleet.NodeID {
 		if len(victims) == excess {
 			break
 		}
-		if free[id] {
+		if canLeave(nodes, id) && !slices.Contains(victims, id) {
 			victims = append(victims, id)
 		}
 	}
 	return victims
 }
 
-// canLeave is the set of nodes that are there and have not begun to drain.
-func canLeave(nodes []load.Node) map[fleet.NodeID]bool {
-	free := make(map[fleet.NodeID]bool, len(nodes))
-	for i := range nodes {
-		free[nodes[i].Node] = nodes[i].State != fleet.Draining && nodes[i].State != fleet.Gone
-	}
-	return free
+// canLeave says that the node is there and has not begun to drain.
+func canLeave(nodes []load.Node, id fleet.NodeID) bool {
+	i, there := slices.BinarySearchFunc(nodes, id, func(n load.Node, id fleet.NodeID) int { return strings.Compare(string(n.Node), string(id)) })
+	return there && nodes[i].State != fleet.Draining && nodes[i].State != fleet.Gone
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // note says the decision in one sentence with the figures it was made from. Words tell of an HPA that would not act on it.
-func note(c circumstances, d decision.Decision, words string) string {
+func note(c *circumstances, d *decision.Decision, words string) string {
 	parts := []string{move(c, d) + ": " + ground(c, d)}
 	for _, more := range []string{limitWords(c, d), words} {
 		if more != "" {
@@ -27,7 +27,7 @@ func note(c circumstances, d decision.Decision, words string) string {
 }
 
 // move says which way the count goes.
-func move(c circumstances, d decision.Decision) string {
+func move(c *circumstances, d *decision.Decision) string {
 	switch current := c.current(); {
 	case !c.memory.Decided:
 		return fmt.Sprintf("First answer %d nodes", d.Desired)
@@ -41,7 +41,7 @@ func move(c circumstances, d decision.Decision) string {
 }
 
 // ground gives the figures that the rule looked at.
-func ground(c circumstances, d decision.Decision) string {
+func ground(c *circumstances, d *decision.Decision) string {
 	in, w := d.Inputs, d.Working
 	if c.p.Kind == policy.Table {
 		return fmt.Sprintf("urgency %d (%s) with %d serving at CPU %.2f, memory %.2f, p95 %s, lag %s",
@@ -52,12 +52,12 @@ func ground(c circumstances, d decision.Decision) string {
 		text += fmt.Sprintf(", urgency %d (%s)", d.Urgency, c.cause)
 	}
 	if c.memory.Decided && d.Desired < c.current() {
-		text += fmt.Sprintf(", and never more than %.1f in the last %s", largest(c.memory.Needs, c.p, c.now, c.look.need), c.p.ScaleInDelay)
+		text += fmt.Sprintf(", and never more than %.1f in the last %s", c.lately(), c.delay.Round(time.Second))
 	}
 	return text
 }
 
-func need(c circumstances) string {
+func need(c *circumstances) string {
 	if c.look.need == 0 {
 		return "nothing asks for a node"
 	}
@@ -65,7 +65,7 @@ func need(c circumstances) string {
 }
 
 // limitWords explains what kept the count from the wanted one.
-func limitWords(c circumstances, d decision.Decision) string {
+func limitWords(c *circumstances, d *decision.Decision) string {
 	switch d.LimitedBy {
 	case decision.LimitMin:
 		return fmt.Sprintf("minReplicas is %d", c.p.MinReplicas)
@@ -80,11 +80,16 @@ func limitWords(c circumstances, d decision.Decision) string {
 	case decision.LimitBudget:
 		return fmt.Sprintf("the disruption budget is %d, %d leave or drain", c.p.Budget(min(c.r.alive, c.current())), d.Inputs.Draining+max(d.Inputs.Leaving, c.excess()))
 	case decision.LimitDelay:
-		return fmt.Sprintf("nothing leaves before %s of quiet", c.p.ScaleInDelay)
+		return c.quietWords()
 	case decision.LimitStep:
 		return fmt.Sprintf("one step in every %s", c.p.ScaleInStep)
 	case decision.LimitHeadroom:
 		return "one fewer could not carry it"
+	case decision.LimitStorm:
+		return fmt.Sprintf("clients fell by more than %.0f %% within %s, which is an outage and no quiet: nothing leaves before %s",
+			100*c.p.Storm.Fall, c.p.Storm.Window, c.memory.Storm.Until.Format(time.TimeOnly))
+	case decision.LimitRising:
+		return fmt.Sprintf("clients are on the rise: what would leave is needed again within %s", c.p.Settle.Worth)
 	case decision.LimitTableWait:
 		return fmt.Sprintf("steps wait %s out, %s in", c.p.Steps.OutWait, c.p.Steps.InWait)
 	default:
@@ -92,10 +97,18 @@ func limitWords(c circumstances, d decision.Decision) string {
 	}
 }
 
+func (c *circumstances) quietWords() string {
+	text := fmt.Sprintf("nothing leaves before %s of quiet", c.delay.Round(time.Second))
+	if c.delay > c.p.ScaleInDelay {
+		text += ", because nodes that left lately were soon needed again"
+	}
+	return text
+}
+
 // namedLeavers is how many victims a sentence can hold.
 const namedLeavers = 3
 
-func leavers(d decision.Decision) string {
+func leavers(d *decision.Decision) string {
 	names := make([]string, 0, namedLeavers)
 	for _, id := range d.Victims[:min(namedLeavers, len(d.Victims))] {
 		names = append(names, string(id))

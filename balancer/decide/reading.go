@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/capacity"
@@ -13,10 +14,13 @@ import (
 // reading is a load model boiled down to what the rules ask.
 type reading struct {
 	in decision.Inputs
-	// total is what the whole fleet carries; clients include those refused and waiting.
-	total capacity.Load
-	// connected are clients on any node.
-	connected float64
+	// load is what the whole fleet carries; clients include those refused and waiting.
+	load capacity.Load
+	// lesson is what the nodes teach that know their work.
+	lesson capacity.Lesson
+	// limited sums the limits of serving nodes that have one, which are so many.
+	limited float64
+	limits  int
 	// known are the nodes that are not gone; alive those of them that do not drain either.
 	known int
 	alive int
@@ -34,12 +38,13 @@ const (
 )
 
 // read counts the nodes, averages over the serving ones and sums the work of all.
-func read(p policy.Policy, f load.Fleet, victims []fleet.NodeID) reading {
-	nominated := newNominees(victims)
+func read(p *policy.Policy, f *load.Fleet, victims []fleet.NodeID) reading {
+	nominated := nominees(victims)
+	retry := p.RefusedRetry.Seconds()
 	r := reading{pending: min(max(0, f.Pending), mostPending)}
 	stuck := min(max(0, f.Stuck), r.pending)
 	r.in.Stuck, r.in.Starting = stuck, r.pending-stuck
-	var served work
+	var latency, lag float64
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
 		if n.State == fleet.Gone {
@@ -56,46 +61,35 @@ func read(p policy.Policy, f load.Fleet, victims []fleet.NodeID) reading {
 		if broken {
 			continue
 		}
-		r.sum(p, n)
-		if state == fleet.Serving {
-			served.add(p, n)
-			r.in.MaxCPU = max(r.in.MaxCPU, n.CPU)
-			r.in.MaxMemory = max(r.in.MaxMemory, n.Memory)
+		r.sum(n, retry)
+		if state != fleet.Serving {
+			if n.Connections > 0 {
+				share(&r.load.Others, n)
+			}
+			continue
 		}
+		latency += float64(n.P95Latency)
+		lag += float64(n.InboxLag)
+		r.serve(p, n)
 	}
-	r.average(served)
-	others := elsewhere(p, f.Nodes, nominated, served)
-	r.total.CPU, r.total.Memory = served.moving.cpu+others.cpu, served.moving.memory+others.memory
+	r.average(latency, lag)
 	return r
 }
 
-// nominees are the nodes that the last decision named.
-type nominees map[fleet.NodeID]struct{}
-
-func newNominees(victims []fleet.NodeID) nominees {
-	if len(victims) == 0 {
-		return nil
-	}
-	set := make(nominees, len(victims))
-	for _, id := range victims {
-		set[id] = struct{}{}
-	}
-	return set
-}
+// nominees are the nodes that the last decision named. They are few: an eighth of a fleet, in one go.
+type nominees []fleet.NodeID
 
 // state is the node's state, where a nomination counts from the decision that made it.
 func (v nominees) state(n *load.Node) fleet.State {
-	if n.State == fleet.Serving && v != nil {
-		if _, named := v[n.Node]; named {
-			return fleet.Leaving
-		}
+	if n.State == fleet.Serving && slices.Contains(v, n.Node) {
+		return fleet.Leaving
 	}
 	return n.State
 }
 
 // unusable finds numbers that would poison a sum. The decoder refuses them; other sources of load might not.
 func unusable(n *load.Node) bool {
-	for _, x := range [...]float64{n.CPU, n.Memory, n.MessagesPerSecond, n.RefusedPerSecond, float64(n.Connections), float64(n.P95Latency), float64(n.InboxLag)} {
+	for _, x := range [...]float64{n.CPU, n.Memory, n.MessagesPerSecond, n.RefusedPerSecond, n.HandshakesPerSecond, float64(n.Connections), float64(n.MaxConnections), float64(n.P95Latency), float64(n.InboxLag)} {
 		if !(x >= 0 && x <= mostReading) {
 			return true
 		}
@@ -104,7 +98,7 @@ func unusable(n *load.Node) bool {
 }
 
 // tally counts the node by its state.
-func (r *reading) tally(p policy.Policy, n *load.Node, state fleet.State, now time.Time) {
+func (r *reading) tally(p *policy.Policy, n *load.Node, state fleet.State, now time.Time) {
 	if state != fleet.Draining {
 		r.alive++
 	}
@@ -126,74 +120,46 @@ func (r *reading) tally(p policy.Policy, n *load.Node, state fleet.State, now ti
 }
 
 // sum adds the node's clients and messages, wherever it stands in its life: they are demand for the fleet.
-func (r *reading) sum(p policy.Policy, n *load.Node) {
+func (r *reading) sum(n *load.Node, retry float64) {
 	r.in.Connections += n.Connections
 	r.in.Refused += n.RefusedPerSecond
 	r.in.MessagesPerSecond += n.MessagesPerSecond
-	r.connected += float64(n.Connections)
-	r.total.Clients += float64(n.Connections) + n.RefusedPerSecond*p.RefusedRetry.Seconds()
-	r.total.Messages += n.MessagesPerSecond
+	r.load.Connected += float64(n.Connections)
+	r.load.Clients += float64(n.Connections) + n.RefusedPerSecond*retry
+	r.load.Messages += n.MessagesPerSecond
+}
+
+// serve adds a node that serves, and what it teaches.
+func (r *reading) serve(p *policy.Policy, n *load.Node) {
+	share(&r.load.Serving, n)
+	r.in.MaxCPU = max(r.in.MaxCPU, n.CPU)
+	r.in.MaxMemory = max(r.in.MaxMemory, n.Memory)
+	if n.MaxConnections > 0 {
+		r.limited += float64(n.MaxConnections)
+		r.limits++
+	}
+	if !n.Stale && n.Uptime >= p.Learn.TeachUptime && n.CPU <= p.Learn.TeachCPU {
+		r.lesson.Add(float64(n.Connections), n.MessagesPerSecond, n.HandshakesPerSecond, n.CPU, n.Memory)
+	}
+}
+
+func share(s *capacity.Share, n *load.Node) {
+	s.Nodes++
+	s.Clients += float64(n.Connections)
+	s.Handshakes += n.HandshakesPerSecond
+	s.CPU += n.CPU
+	s.Memory += n.Memory
 }
 
 // average fills in the means over serving nodes.
-func (r *reading) average(served work) {
-	if served.nodes == 0 {
+func (r *reading) average(latency, lag float64) {
+	if r.limits > 0 {
+		r.load.Limit = r.limited / float64(r.limits)
+	}
+	s := &r.load.Serving
+	if s.Nodes == 0 {
 		return
 	}
-	n := float64(served.nodes)
-	r.in.CPU, r.in.Memory = served.cpu/n, served.memory/n
-	r.in.P95Latency, r.in.InboxLag = time.Duration(served.latency/n), time.Duration(served.lag/n)
-}
-
-// work sums what some nodes do.
-type work struct {
-	nodes        int
-	clients      float64
-	cpu, memory  float64
-	latency, lag float64
-	// moving is the part above the base: what another node would have to take over.
-	moving effort
-}
-
-// effort is CPU and memory above the base, as fractions of a pod.
-type effort struct{ cpu, memory float64 }
-
-func above(p policy.Policy, n *load.Node) effort {
-	return effort{cpu: max(0, n.CPU-p.CPUBase), memory: max(0, n.Memory-p.MemoryBase)}
-}
-
-func (w *work) add(p policy.Policy, n *load.Node) {
-	w.nodes++
-	w.clients += float64(n.Connections)
-	w.cpu += n.CPU
-	w.memory += n.Memory
-	w.latency += float64(n.P95Latency)
-	w.lag += float64(n.InboxLag)
-	e := above(p, n)
-	w.moving.cpu += e.cpu
-	w.moving.memory += e.memory
-}
-
-// elsewhere is the CPU and memory that the clients of nodes which start, leave or drain will need on the others: what they
-// would cost on a serving node, and at most what they cost now. A start or a drain burns CPU of its own, and an emptied
-// process keeps its memory; neither is load that moves.
-func elsewhere(p policy.Policy, nodes []load.Node, nominated nominees, served work) effort {
-	var sum effort
-	for i := range nodes {
-		n := &nodes[i]
-		if n.State == fleet.Gone || n.Connections == 0 || unusable(n) || nominated.state(n) == fleet.Serving {
-			continue
-		}
-		own := above(p, n)
-		sum.cpu += moves(own.cpu, n.Connections, served.moving.cpu, served.clients)
-		sum.memory += moves(own.memory, n.Connections, served.moving.memory, served.clients)
-	}
-	return sum
-}
-
-func moves(own float64, clients int, served, servedClients float64) float64 {
-	if !(servedClients > 0) {
-		return own
-	}
-	return min(own, float64(clients)*served/servedClients)
+	r.in.CPU, r.in.Memory = s.CPU/s.Nodes, s.Memory/s.Nodes
+	r.in.P95Latency, r.in.InboxLag = time.Duration(latency/s.Nodes), time.Duration(lag/s.Nodes)
 }

@@ -23,7 +23,7 @@ const (
 
 // live runs a world for a while in either mode and hands each decision, with what it was made from, to judge.
 func live(t *rapid.T, judge func(p policy.Policy, before decide.State, f load.Fleet, d decision.Decision, after decide.State)) {
-	p := quick()
+	p := drawn(t)
 	p.Kind = rapid.SampledFrom([]policy.Kind{policy.Count, policy.Count, policy.Table}).Draw(t, "kind")
 	w := newWorld(t, p)
 	var s decide.State
@@ -99,7 +99,7 @@ func held(d decision.Decision) bool {
 func TestRule3ConstantLoadAndNoStartNeverRaisesTheTarget(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		p := quick()
+		p := drawn(t)
 		all := nodes(rapid.IntRange(0, 12).Draw(t, "nodes"), 0)
 		for i := range all {
 			all[i] = serving(string(all[i].Node), rapid.IntRange(0, 400).Draw(t, "clients"))
@@ -226,6 +226,9 @@ func carried(t *rapid.T, f load.Fleet, d decision.Decision) {
 	}
 	// The level is a mean of a few seconds that began on the same clients or more; what is checked is what it came to.
 	need := d.Working.Demand * margin / each
+	if w := d.Working; w.Capacity.LearnedCPU || w.Margin != margin {
+		need = w.Demand * w.Margin / w.ConnectionsPerPod
+	}
 	if !(need < spare*float64(min(stay, d.Desired))) {
 		t.Fatalf("scaled in to %d although %d staying nodes cannot carry a need of %.2f (%.0f clients now)", d.Desired, stay, need, clients)
 	}

@@ -1,18 +1,22 @@
 package decide
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"math"
 	"time"
 
+	"github.com/tidegate/tidegate/balancer/capacity"
+	"github.com/tidegate/tidegate/balancer/forecast"
+	"github.com/tidegate/tidegate/balancer/hindsight"
+	"github.com/tidegate/tidegate/balancer/margin"
 	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/balancer/startup"
+	"github.com/tidegate/tidegate/balancer/storm"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/load"
 )
 
 // State is what a leader remembers between decisions, and what its successor continues from. It is bounded whatever the
-// policy (at most 24 KiB as JSON), holds Redis server time only, and is never changed in place.
+// policy (at most 48 KiB as JSON), holds Redis server time only, and is never changed in place.
 type State struct {
 	// Now is the time of the newest model that was decided on.
 	Now time.Time `json:"now"`
@@ -33,10 +37,39 @@ type State struct {
 	// Snapshot is the load at the last scale-out.
 	Snapshot Snapshot `json:"snapshot"`
 	// Levels are the readings of the level's window, Trends those of clients for the slopes, Needs the largest needs of the
-	// scale-in delay; each the oldest first.
+	// scale-in delay, Crowds the most clients of the storm's window; each the oldest first, and one bucket that is filling.
 	Levels []Level `json:"levels,omitempty"`
+	Level  Level   `json:"level,omitzero"`
 	Trends []Trend `json:"trends,omitempty"`
+	Trend  Trend   `json:"trend,omitzero"`
 	Needs  []Need  `json:"needs,omitempty"`
+	Need   Need    `json:"need,omitzero"`
+	Crowds []Need  `json:"crowds,omitempty"`
+	Crowd  Need    `json:"crowd,omitzero"`
+	// Quick and Slow are the lines through the trends.
+	Quick forecast.Line `json:"quick,omitzero"`
+	Slow  forecast.Line `json:"slow,omitzero"`
+	Learned
+	// Beliefs are what decisions rest on, and Promises the forecasts whose outcome is not known yet, the oldest first.
+	Beliefs  Beliefs   `json:"beliefs,omitzero"`
+	Promises []Promise `json:"promises,omitempty"`
+}
+
+// Learned is what a fleet has taught, and what a leader keeps though every answer was forgotten.
+type Learned struct {
+	// Fit is what heartbeats taught of capacity, and Model what of it could be believed.
+	Fit   capacity.Fit   `json:"fit,omitzero"`
+	Model capacity.Model `json:"model,omitzero"`
+	// Churn is how many handshakes a second a connected client makes in quiet times.
+	Churn float64 `json:"churn,omitempty"`
+	// Errors are how far forecasts were off, Record how far trends came true.
+	Errors margin.Errors   `json:"errors,omitzero"`
+	Record forecast.Record `json:"record,omitzero"`
+	// Starts are how long pods take to serve, Hindsight what became of scale-ins.
+	Starts    startup.Starts   `json:"starts,omitzero"`
+	Hindsight hindsight.Record `json:"hindsight,omitzero"`
+	// Storm is the hold after a sudden fall of clients, and how far such falls are trusted to be outages.
+	Storm storm.Watch `json:"storm,omitzero"`
 }
 
 // Snapshot is the load that table mode measures growth against.
@@ -49,17 +82,21 @@ type Snapshot struct {
 }
 
 // Resume is the memory of a leader that knows only the decision that stands: its count is kept and its sequence continued,
-// and nothing leaves before a whole scale-in delay was watched anew.
-func Resume(d decision.Decision) State { return State{Decided: true, Last: handOut(d)} }
+// what it rested on is believed until better is known, and nothing leaves before a whole scale-in delay was watched anew.
+func Resume(d decision.Decision) State {
+	s := State{Decided: true, Last: handOut(d), Beliefs: believed(&d)}
+	s.Model = s.Beliefs.Model
+	return s
+}
 
 // Revive is the memory that a leader takes over at now, the server's time. A decision that ran out longer ago than the
 // scale-in delay is no answer any more: the fleet has long been in the hands of KEDA's fallback, so it is decided on anew,
-// and only the sequence goes on, which readers rely on never to go back.
+// and only the sequence goes on, which readers rely on never to go back. What the fleet has taught stays.
 func Revive(p policy.Policy, s State, now time.Time) State {
 	if !s.Decided || now.Sub(s.Last.ExpiresAt) <= p.ScaleInDelay {
 		return s
 	}
-	return State{Last: unanswered(s.Last)}
+	return State{Now: s.Now, Last: unanswered(s.Last), Learned: s.Learned}
 }
 
 // mostStreak bounds a count that no step reads so far: the largest step is long reached.
@@ -70,38 +107,66 @@ const unseen = 4
 
 // advance carries the memory to a newer reading. A gap too long to answer for starts the watch again; a clock that stepped
 // back moves the whole memory with it, so that ages stay what they were and no window is negative.
-func (s State) advance(p policy.Policy, now time.Time, r reading) State {
+func (s State) advance(p *policy.Policy, now time.Time, r *reading) State {
 	if now.Before(s.Now) {
 		return s.shifted(now.Sub(s.Now))
 	}
 	gap := max(p.StaleAfter(), min(p.DecisionTTL, p.ScaleInDelay/unseen))
-	if s.Now.IsZero() || now.Sub(s.Now) > gap {
-		s.Watched = now
+	passed := now.Sub(s.Now)
+	if s.Now.IsZero() || passed > gap {
+		s.Watched, passed = now, 0
 	}
 	s.Now = now
-	s.Levels = addLevel(s.Levels, p, now, r)
-	s.Trends = addTrend(s.Trends, p, now, r.connected)
+	s.calm(r, passed)
+	s.addLevel(p, now, &r.load)
+	s.Fit = s.Fit.Learn(*p, &r.lesson, passed.Seconds())
+	if s.addTrend(p, now, r.load.Connected) {
+		s.Model = s.Fit.Believe(*p, s.Model)
+	}
+	s.Starts = s.Starts.See(*p, now, r.alive+r.pending, r.in.Serving+r.in.Leaving)
 	return s
 }
 
+// calmTime is how long a rush of handshakes must last to be the usual.
+const calmTime = 10 * time.Minute
+
+// calm learns how many handshakes clients make in quiet times.
+func (s *State) calm(r *reading, passed time.Duration) {
+	l := &r.load
+	if l.Connected > 0 {
+		rate := (l.Serving.Handshakes + l.Others.Handshakes) / l.Connected
+		if s.Level.N == 0 {
+			s.Churn = rate
+		}
+		s.Churn += (rate - s.Churn) * -math.Expm1(-passed.Seconds()/calmTime.Seconds())
+	}
+	l.Churn = s.Churn * l.Connected
+}
+
+// weather says whether clients have fallen away all at once.
+func (s *State) weather(p *policy.Policy, clients float64) {
+	s.Storm = s.Storm.See(*p, s.Now, s.addCrowd(p, s.Now, clients), clients)
+}
+
 // remember keeps what the next decision needs of this one.
-func (s State) remember(p policy.Policy, c circumstances, d decision.Decision) State {
+func (s *State) remember(c *circumstances, d *decision.Decision) {
 	before := s.Last.Desired
 	if !s.Decided {
 		before = c.r.alive + c.r.pending
 	}
 	switch {
 	case d.Desired > before:
-		s.Streak = min(s.inRow(p, c.now)+1, mostStreak)
+		s.Streak = min(s.inRow(c.p, c.now)+1, mostStreak)
 		s.LastOut = c.now
 		s.Snapshot = snapshot(d.Inputs)
+		s.Hindsight = s.Hindsight.Out(*c.p, c.now, d.Desired-before)
 	case d.Desired < before:
 		s.Streak = 0
 		s.LastIn = c.now
+		s.Hindsight = s.Hindsight.In(*c.p, c.now, before-d.Desired)
 	}
-	s.Needs = addNeed(s.Needs, p, c.now, c.look.need)
-	s.Decided, s.Last = true, d
-	return s
+	s.addNeed(c.p, c.now, c.look.unmargined)
+	s.Decided, s.Last = true, *d
 }
 
 // count remembers what the Deployment is asked for.
@@ -118,7 +183,7 @@ func (s State) count(cluster *load.Cluster, now time.Time) State {
 }
 
 // inRow is how many scale-outs led here without a pause longer than the growth window.
-func (s State) inRow(p policy.Policy, now time.Time) int {
+func (s State) inRow(p *policy.Policy, now time.Time) int {
 	if !s.grewLately(p, now) {
 		return 0
 	}
@@ -126,85 +191,6 @@ func (s State) inRow(p policy.Policy, now time.Time) int {
 }
 
 // grewLately says that the last scale-out is younger than the growth window.
-func (s State) grewLately(p policy.Policy, now time.Time) bool {
+func (s State) grewLately(p *policy.Policy, now time.Time) bool {
 	return !s.LastOut.IsZero() && now.Sub(s.LastOut) < p.Steps.GrowthWindow
-}
-
-// shifted moves every time by the same amount, keeping the zero times that mean never.
-func (s State) shifted(by time.Duration) State {
-	for _, t := range []*time.Time{&s.Now, &s.Watched, &s.LastOut, &s.LastIn, &s.AskedMore, &s.Last.At, &s.Last.RefreshedAt, &s.Last.ExpiresAt} {
-		if !t.IsZero() {
-			*t = t.Add(by)
-		}
-	}
-	micros := by.Microseconds()
-	s.Levels = shift(s.Levels, micros)
-	s.Trends = shift(s.Trends, micros)
-	s.Needs = shift(s.Needs, micros)
-	return s
-}
-
-// Encode writes the memory as DecodeState reads it.
-func (s State) Encode() ([]byte, error) {
-	body, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("encode decision memory: %w", err)
-	}
-	return body, nil
-}
-
-// DecodeState reads a memory and refuses one that no leader could have written: a leader without memory is slow to scale in,
-// one with a false memory is wrong.
-func DecodeState(body []byte) (State, error) {
-	var s State
-	if err := json.Unmarshal(body, &s); err != nil {
-		return State{}, fmt.Errorf("decode decision memory: %w", err)
-	}
-	if err := s.validate(); err != nil {
-		return State{}, fmt.Errorf("decision memory: %w", err)
-	}
-	if !s.Decided {
-		// Of an answer that does not stand only its place in the sequence counts.
-		s.Last = unanswered(s.Last)
-	}
-	return s, nil
-}
-
-// unanswered is what stays of a decision that is no answer any more: the sequence must never go back.
-func unanswered(d decision.Decision) decision.Decision {
-	if d.Sequence == 0 {
-		return decision.Decision{}
-	}
-	return decision.Decision{Fleet: d.Fleet, Sequence: d.Sequence}
-}
-
-func (s State) validateLast() error {
-	switch {
-	case s.Decided && s.Last.Sequence == 0:
-		return errors.New("last stands but has no sequence")
-	case s.Decided:
-		return s.Last.Validate()
-	case s.Last.Desired != 0 || len(s.Last.Victims) > 0 || !s.Last.ExpiresAt.IsZero():
-		return errors.New("last holds an answer that does not stand")
-	case s.Last.Sequence > 0:
-		return s.Last.Fleet.Validate()
-	default:
-		return nil
-	}
-}
-
-func (s State) validate() error {
-	if err := s.validateLast(); err != nil {
-		return err
-	}
-	for name, t := range map[string]time.Time{"watched": s.Watched, "lastOut": s.LastOut, "lastIn": s.LastIn, "askedMore": s.AskedMore} {
-		if t.After(s.Now) {
-			return fmt.Errorf("%s %s is after now %s", name, t, s.Now)
-		}
-	}
-	if s.Streak < 0 || s.Streak > mostStreak {
-		return fmt.Errorf("streak %d is outside 0 to %d", s.Streak, mostStreak)
-	}
-	return errors.Join(
-		ordered("levels", s.Levels, s.Now), ordered("trends", s.Trends, s.Now), ordered("needs", s.Needs, s.Now))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // mostStateBytes is what a leader writes to Redis every second at the most, for a fleet of no size in particular.
-const mostStateBytes = 24 << 10
+const mostStateBytes = 48 << 10
 
 func TestTheMemoryIsBounded(t *testing.T) {
 	t.Parallel()

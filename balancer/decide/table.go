@@ -8,7 +8,7 @@ import (
 )
 
 // table is the urgency table acting by itself: steps out by urgency, growth and streak, single steps in when all is quiet.
-func table(c circumstances) verdict {
+func table(c *circumstances) verdict {
 	held := verdict{desired: c.current(), want: c.current()}
 	if c.current() < c.p.MinReplicas {
 		return verdict{desired: c.p.MinReplicas, want: c.current(), limit: decision.LimitMin}
@@ -20,7 +20,7 @@ func table(c circumstances) verdict {
 }
 
 // tableOut counts from the nodes that serve, so that asking again asks for no more; what starts is waited for.
-func tableOut(c circumstances, held verdict, base int) verdict {
+func tableOut(c *circumstances, held verdict, base int) verdict {
 	steps := c.p.Steps
 	want := c.r.in.Serving + min(steps.Most, base+growthStep(c)+c.memory.inRow(c.p, c.now))
 	held.want = max(held.want, want)
@@ -38,7 +38,7 @@ func tableOut(c circumstances, held verdict, base int) verdict {
 }
 
 // tableIn lets one node go when the fleet is quiet and stays so without it.
-func tableIn(c circumstances, held verdict) verdict {
+func tableIn(c *circumstances, held verdict) verdict {
 	if c.current() <= c.p.MinReplicas || c.r.in.Serving <= c.p.MinReplicas || !quiet(c) {
 		return held
 	}
@@ -74,7 +74,7 @@ func tableBase(steps policy.Steps, u decision.Urgency) int {
 }
 
 // sinceStep is the age of the last step in either direction; a fleet that never took one has waited long enough.
-func (c circumstances) sinceStep() time.Duration {
+func (c *circumstances) sinceStep() time.Duration {
 	last := c.memory.LastOut
 	if c.memory.LastIn.After(last) {
 		last = c.memory.LastIn
@@ -92,7 +92,7 @@ const (
 )
 
 // growthStep adds nodes when load has grown although a scale-out has just been made.
-func growthStep(c circumstances) int {
+func growthStep(c *circumstances) int {
 	if !c.memory.grewLately(c.p, c.now) {
 		return 0
 	}
@@ -134,13 +134,13 @@ func snapshot(in decision.Inputs) Snapshot {
 	}
 }
 
-func quiet(c circumstances) bool {
+func quiet(c *circumstances) bool {
 	s, in := c.p.Steps, c.r.in
 	return in.CPU < s.QuietCPU && in.Memory < s.QuietMemory && in.P95Latency < s.QuietLatency && in.InboxLag < s.QuietLag
 }
 
 // stays asks whether N-1 nodes would still be below the limits with the work of N.
-func stays(c circumstances) bool {
+func stays(c *circumstances) bool {
 	n := float64(c.r.in.Serving)
 	if n < 2 {
 		return false

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidegate/tidegate/balancer/capacity"
+	"github.com/tidegate/tidegate/balancer/forecast"
+	"github.com/tidegate/tidegate/balancer/hindsight"
 	"github.com/tidegate/tidegate/balancer/policy"
 )
 
@@ -13,19 +16,56 @@ const (
 	quickBuckets = 24
 	slowBuckets  = 120
 	needBuckets  = 60
+	crowdBuckets = 18
 	// mostBuckets bounds any window in a memory that is read back.
-	mostBuckets = 2 * slowBuckets
+	mostBuckets = 300
 )
 
 // Level sums the readings of one bucket of the level's window. At is in microseconds.
 type Level struct {
-	At       int64   `json:"t"`
-	N        int     `json:"n"`
-	Clients  float64 `json:"c"`
-	Messages float64 `json:"m"`
-	CPU      float64 `json:"u"`
-	Memory   float64 `json:"r"`
+	At int64 `json:"t"`
+	N  int   `json:"n"`
+	// Clients are connected and waiting, Connected only those on a node; Messages and Churn are a second, Limit is the mean of
+	// what serving nodes take.
+	Clients   float64 `json:"c"`
+	Connected float64 `json:"k"`
+	Messages  float64 `json:"m"`
+	Churn     float64 `json:"h,omitempty"`
+	Limit     float64 `json:"l,omitempty"`
+	Serving   Share   `json:"s"`
+	Others    Share   `json:"o"`
 }
+
+// Share sums what some nodes do.
+type Share struct {
+	Nodes      float64 `json:"n,omitempty"`
+	Clients    float64 `json:"c,omitempty"`
+	Handshakes float64 `json:"h,omitempty"`
+	CPU        float64 `json:"u,omitempty"`
+	Memory     float64 `json:"r,omitempty"`
+}
+
+func (s *Share) add(o capacity.Share) {
+	s.Nodes += o.Nodes
+	s.Clients += o.Clients
+	s.Handshakes += o.Handshakes
+	s.CPU += o.CPU
+	s.Memory += o.Memory
+}
+
+func (s *Share) join(o Share) {
+	s.Nodes += o.Nodes
+	s.Clients += o.Clients
+	s.Handshakes += o.Handshakes
+	s.CPU += o.CPU
+	s.Memory += o.Memory
+}
+
+func (s *Share) mean(n float64) capacity.Share {
+	return capacity.Share{Nodes: s.Nodes / n, Clients: s.Clients / n, Handshakes: s.Handshakes / n, CPU: s.CPU / n, Memory: s.Memory / n}
+}
+
+func (s *Share) sound() bool { return plausible(s.Nodes, s.Clients, s.Handshakes, s.CPU, s.Memory) }
 
 // Trend sums the connected clients of one bucket; Off sums how long after At they were read, in microseconds.
 type Trend struct {
@@ -35,7 +75,7 @@ type Trend struct {
 	Clients float64 `json:"c"`
 }
 
-// Need is the largest need of one bucket, in nodes.
+// Need is the largest value of one bucket: a need in nodes before the margin, or a crowd in clients.
 type Need struct {
 	At   int64   `json:"t"`
 	Most float64 `json:"x"`
@@ -51,7 +91,7 @@ type bucket[T any] interface {
 func (b Level) at() int64 { return b.At }
 
 func (b Level) sound() bool {
-	return b.N > 0 && plausible(b.Clients, b.Messages, b.CPU, b.Memory)
+	return b.N > 0 && plausible(b.Clients, b.Connected, b.Messages, b.Churn, b.Limit) && b.Serving.sound() && b.Others.sound()
 }
 
 func (b Level) moved(by int64) Level {
@@ -89,78 +129,129 @@ func plausible(sums ...float64) bool {
 	return true
 }
 
-// recent copies the buckets that began after a time, with room for one more.
-func recent[T bucket[T]](in []T, after int64) []T {
+// turn puts the open bucket to the closed ones when it is full, and opens a fresh one; closed buckets that have left the window go.
+// The closed ones are never changed in place: a memory that was handed out shares them.
+func turn[T bucket[T]](closed []T, open, fresh T, window, width time.Duration) (all []T, filling T, turned bool) {
+	switch {
+	case open.at() == 0:
+		return closed, fresh, true
+	case fresh.at()-open.at() < width.Microseconds():
+		return closed, open, false
+	}
+	oldest := fresh.at() - window.Microseconds()
 	first := 0
-	for first < len(in) && in[first].at() <= after {
+	for first < len(closed) && closed[first].at() <= oldest {
 		first++
 	}
-	return append(make([]T, 0, len(in)-first+1), in[first:]...)
-}
-
-// open returns the window ready for a reading at now: the last bucket if it is still filling, else a new one.
-func open[T bucket[T]](in []T, now time.Time, window, width time.Duration, fresh T) []T {
-	micros := now.UnixMicro()
-	out := recent(in, micros-window.Microseconds())
-	if n := len(out); n > 0 && micros-out[n-1].at() < width.Microseconds() {
-		return out
+	closed = append(make([]T, 0, len(closed)-first+1), closed[first:]...)
+	if open.at() > oldest {
+		closed = append(closed, open)
 	}
-	return append(out, fresh)
+	return closed, fresh, true
 }
 
-func addLevel(in []Level, p policy.Policy, now time.Time, r reading) []Level {
-	out := open(in, now, p.LevelWindow, p.LevelWindow/levelBuckets, Level{At: now.UnixMicro()})
-	b := &out[len(out)-1]
+func (s *State) addLevel(p *policy.Policy, now time.Time, l *capacity.Load) {
+	s.Levels, s.Level, _ = turn(s.Levels, s.Level, Level{At: now.UnixMicro()}, p.LevelWindow, p.LevelWindow/levelBuckets)
+	b := &s.Level
 	b.N++
-	b.Clients += r.total.Clients
-	b.Messages += r.total.Messages
-	b.CPU += r.total.CPU
-	b.Memory += r.total.Memory
-	return out
+	b.Clients += l.Clients
+	b.Connected += l.Connected
+	b.Messages += l.Messages
+	b.Churn += l.Churn
+	b.Limit += l.Limit
+	b.Serving.add(l.Serving)
+	b.Others.add(l.Others)
 }
 
-func addTrend(in []Trend, p policy.Policy, now time.Time, clients float64) []Trend {
+// addTrend draws the lines anew when a bucket turns, between they say the same; it reports whether one did.
+func (s *State) addTrend(p *policy.Policy, now time.Time, clients float64) bool {
 	width := max(p.SlopeShort/quickBuckets, p.SlopeLong/slowBuckets)
-	out := open(in, now, p.SlopeLong, width, Trend{At: now.UnixMicro()})
-	b := &out[len(out)-1]
-	b.N++
-	b.Off += now.UnixMicro() - b.At
-	b.Clients += clients
-	return out
-}
-
-// addNeed keeps one bucket more than the delay: a bucket counts until its last reading is too old.
-func addNeed(in []Need, p policy.Policy, now time.Time, need float64) []Need {
-	width := p.ScaleInDelay / needBuckets
-	out := open(in, now, p.ScaleInDelay+width, width, Need{At: now.UnixMicro()})
-	b := &out[len(out)-1]
-	b.Most = max(b.Most, need)
-	return out
-}
-
-// largest is the largest need that is remembered, or now's if that is larger.
-func largest(in []Need, p policy.Policy, now time.Time, need float64) float64 {
-	oldest := now.Add(-p.ScaleInDelay - p.ScaleInDelay/needBuckets).UnixMicro()
-	for _, b := range in {
-		if b.At > oldest {
-			need = max(need, b.Most)
-		}
+	var turned bool
+	s.Trends, s.Trend, turned = turn(s.Trends, s.Trend, Trend{At: now.UnixMicro()}, p.SlopeLong, width)
+	s.Trend.N++
+	s.Trend.Off += now.UnixMicro() - s.Trend.At
+	s.Trend.Clients += clients
+	if turned {
+		var points [mostBuckets]forecast.Point
+		s.Quick = s.line(points[:0], p.SlopeShort.Microseconds())
+		s.Slow = s.line(points[:0], p.SlopeLong.Microseconds())
 	}
-	return need
+	return turned
 }
 
-func shift[T bucket[T]](in []T, micros int64) []T {
+// line draws the trend of connected clients over the last window.
+func (s *State) line(points []forecast.Point, windowMicros int64) forecast.Line {
+	oldest := s.Now.UnixMicro() - windowMicros
+	point := func(b Trend) {
+		if b.At <= oldest {
+			return
+		}
+		n := float64(b.N)
+		points = append(points, forecast.Point{
+			// Times are taken from the window's start: a float64 of absolute microseconds would be coarse.
+			At:    (float64(b.At-oldest) + float64(b.Off)/n) / microsecond,
+			Value: b.Clients / n,
+		})
+	}
+	for _, b := range s.Trends {
+		point(b)
+	}
+	point(s.Trend)
+	return forecast.Through(points)
+}
+
+// addNeed keeps one bucket more than the longest delay: a bucket counts until its last reading is too old.
+func (s *State) addNeed(p *policy.Policy, now time.Time, need float64) {
+	width := p.ScaleInDelay / needBuckets
+	longest, _ := hindsight.Quiet(*p, 1)
+	s.Needs, s.Need, _ = turn(s.Needs, s.Need, Need{At: now.UnixMicro()}, longest+width, width)
+	s.Need.Most = max(s.Need.Most, need)
+}
+
+// largest is the largest need of the delay, or now's if that is larger; before the margin.
+func (s *State) largest(p *policy.Policy, delay time.Duration, need float64) float64 {
+	return most(s.Needs, s.Need, s.Now.Add(-delay-p.ScaleInDelay/needBuckets), need)
+}
+
+// addCrowd remembers how many clients there were lately, and returns the most of them.
+func (s *State) addCrowd(p *policy.Policy, now time.Time, clients float64) float64 {
+	width := p.Storm.Window / crowdBuckets
+	s.Crowds, s.Crowd, _ = turn(s.Crowds, s.Crowd, Need{At: now.UnixMicro()}, p.Storm.Window, width)
+	s.Crowd.Most = max(s.Crowd.Most, clients)
+	return most(s.Crowds, s.Crowd, now.Add(-p.Storm.Window), clients)
+}
+
+// most is the largest of the buckets after a time, and of a value.
+func most(closed []Need, open Need, after time.Time, value float64) float64 {
+	oldest := after.UnixMicro()
+	for i := len(closed) - 1; i >= 0 && closed[i].At > oldest; i-- {
+		value = max(value, closed[i].Most)
+	}
+	if open.At > oldest {
+		value = max(value, open.Most)
+	}
+	return value
+}
+
+// shift moves the buckets, but for one that is not open.
+func shift[T bucket[T]](in []T, open T, micros int64) ([]T, T) {
 	out := make([]T, 0, len(in))
 	for _, b := range in {
 		out = append(out, b.moved(micros))
 	}
-	return out
+	if open.at() != 0 {
+		open = open.moved(micros)
+	}
+	return out, open
 }
 
 // ordered refuses a window that is too long, out of order, from the future, or divides by nothing.
-func ordered[T bucket[T]](name string, in []T, now time.Time) error {
-	if len(in) > mostBuckets {
+func ordered[T bucket[T]](name string, in []T, open T, now time.Time) error {
+	if len(in) >= mostBuckets {
 		return fmt.Errorf("%s has %d buckets: at most %d are kept", name, len(in), mostBuckets)
+	}
+	if open.at() != 0 {
+		in = append(in[:len(in):len(in)], open)
 	}
 	for i, b := range in {
 		switch {

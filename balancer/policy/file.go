@@ -12,7 +12,7 @@ import (
 const maxFileBytes = 1 << 20
 
 // Load reads the balancer's policy file over base: one JSON object whose keys are the settings' names, durations and
-// words as strings ("300s"), the rest as numbers. Unknown and repeated keys are errors, and so is "fleet", since the file
+// words as strings ("300s"), switches as true or false, the rest as numbers. Unknown and repeated keys are errors, and so is "fleet", since the file
 // is for all fleets. On an error base is returned; the error joins one problem a key.
 func Load(r io.Reader, base Policy) (Policy, error) {
 	members, err := object(io.LimitReader(r, maxFileBytes))
@@ -91,6 +91,12 @@ func applyJSON(all []setting, key string, raw json.RawMessage) error {
 			return s.wrong(string(raw), "is not a string", fmt.Sprintf("write it in quotes, such as %q", s.fallback()))
 		}
 		return s.set(text)
+	}
+	if s.value.Kind() == reflect.Bool {
+		if raw[0] != 't' && raw[0] != 'f' {
+			return s.wrong(string(raw), "is neither on nor off", "write "+s.bounds()+" without quotes")
+		}
+		return s.set(string(raw))
 	}
 	if c := raw[0]; c != '-' && (c < '0' || c > '9') {
 		return s.wrong(string(raw), "is not a number", "write "+s.bounds()+" without quotes")

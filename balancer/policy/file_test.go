@@ -13,13 +13,14 @@ func TestAPolicyFileIsReadOverTheBase(t *testing.T) {
 	t.Parallel()
 	base := policy.Default()
 	base.MaxReplicas = 20
-	got, err := policy.Load(strings.NewReader(`{"margin": 1.2, "scaleInStep": "45s", "policy": "table", "urgencyCriticalCPU": 0.8, "tableMostStep": 4}`), base)
+	got, err := policy.Load(strings.NewReader(`{"margin": 1.2, "scaleInStep": "45s", "policy": "table", "urgencyCriticalCPU": 0.8, "tableMostStep": 4, "learnMargin": false}`), base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := base
 	want.Margin, want.ScaleInStep, want.Kind = 1.2, 45*time.Second, policy.Table
 	want.Urgency.CriticalCPU, want.Steps.Most = 0.8, 4
+	want.Learn.Margin = false
 	if got != want {
 		t.Fatalf("read %+v\nwant %+v", got, want)
 	}
@@ -49,6 +50,8 @@ func TestAWrongPolicyFileIsRefusedInWords(t *testing.T) {
 		"a huge number":      {`{"margin": 1e309}`, "not a finite number"},
 		"a broken count":     {`{"minReplicas": 2.5}`, "not a whole number"},
 		"a contradiction":    {`{"minReplicas": 60}`, "above maxReplicas 50"},
+		"a switch in quotes": {`{"learnMargin": "true"}`, "true or false without quotes"},
+		"a switch of 1":      {`{"learnMargin": 1}`, "neither on nor off"},
 		"a list":             {`{"margin": [1]}`, "not a number"},
 	}
 	for name, c := range cases {
@@ -68,7 +71,7 @@ func TestAWrongPolicyFileIsRefusedInWords(t *testing.T) {
 func TestAPolicyIsWrittenAsAFileReadsIt(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
-	p.Margin, p.SlopeLong, p.Mode = 1.0/3+1, 7*time.Minute, policy.Shadow
+	p.Margin, p.SlopeLong, p.Mode, p.Learn.Trend = 1.0/3+1, 7*time.Minute, policy.Shadow, false
 	body, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)

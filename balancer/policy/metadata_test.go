@@ -60,6 +60,10 @@ var badInput = map[string]map[string]any{
 		"": refused("is empty"), "NaN": refused("not a duration"), "Inf": refused("not a duration"), "-1": refused("not a duration"),
 		"0": refused("outside 1s to 24h"), "1e309": refused("not a duration"), "70%": refused("not a duration"), "70": refused("write 70s if you mean seconds"), "whatever": refused("not a duration"),
 	},
+	"stormGuard": {
+		"": refused("is empty"), "NaN": refused("true or false"), "Inf": refused("true or false"), "-1": refused("true or false"),
+		"0": refused("neither on nor off"), "1e309": refused("true or false"), "70%": refused("true or false"), "70": refused("true or false"), "whatever": refused("true or false"),
+	},
 }
 
 // fieldOf reads the setting of a trigger key from a policy.
@@ -67,7 +71,7 @@ func fieldOf(p policy.Policy, key string) any {
 	return map[string]any{
 		"fleet": p.FleetName, "policy": string(p.Kind), "mode": string(p.Mode), "minReplicas": p.MinReplicas, "maxReplicas": p.MaxReplicas,
 		"connectionsPerPod": p.ConnectionsPerPod, "messagesPerPod": p.MessagesPerPod, "cpuCeiling": p.CPUCeiling,
-		"memoryCeiling": p.MemoryCeiling, "disruptionBudget": p.DisruptionBudget, "scaleInDelay": p.ScaleInDelay,
+		"memoryCeiling": p.MemoryCeiling, "disruptionBudget": p.DisruptionBudget, "scaleInDelay": p.ScaleInDelay, "stormGuard": p.Storm.Guard,
 	}[key]
 }
 
@@ -144,14 +148,14 @@ func TestAWholeTriggerIsRead(t *testing.T) {
 	metadata := map[string]string{
 		"fleet": "chat", "policy": "table", "mode": "shadow", "minReplicas": "3", "maxReplicas": "40",
 		"connectionsPerPod": "12000", "messagesPerPod": "9000.5", "cpuCeiling": "0.8", "memoryCeiling": "0.75",
-		"disruptionBudget": "2", "scaleInDelay": "10m",
+		"disruptionBudget": "2", "scaleInDelay": "10m", "stormGuard": "false",
 	}
 	want := policy.Default()
 	want.FleetName, want.Kind, want.Mode = "chat", policy.Table, policy.Shadow
 	want.MinReplicas, want.MaxReplicas = 3, 40
 	want.ConnectionsPerPod, want.MessagesPerPod = 12000, 9000.5
 	want.CPUCeiling, want.MemoryCeiling = 0.8, 0.75
-	want.DisruptionBudget, want.ScaleInDelay = 2, 10*time.Minute
+	want.DisruptionBudget, want.ScaleInDelay, want.Storm.Guard = 2, 10*time.Minute, false
 	got, err := policy.Parse(metadata)
 	if err != nil {
 		t.Fatal(err)

@@ -38,8 +38,8 @@ type Policy struct {
 	Mode              Mode          `name:"mode" trigger:"yes" oneof:"act,shadow" help:"shadow decides and shows but changes nothing"`
 	MinReplicas       int           `name:"minReplicas" trigger:"yes" min:"1" max:"100000" unit:"nodes" help:"the fewest nodes"`
 	MaxReplicas       int           `name:"maxReplicas" trigger:"yes" min:"1" max:"100000" unit:"nodes" help:"the most nodes"`
-	ConnectionsPerPod float64       `name:"connectionsPerPod" trigger:"yes" min:"1" max:"10000000" zero:"unknown" unit:"clients" help:"clients that one node can carry"`
-	MessagesPerPod    float64       `name:"messagesPerPod" trigger:"yes" min:"1" max:"1000000000" zero:"unknown" unit:"messages/s" help:"messages a second that one node can carry"`
+	ConnectionsPerPod float64       `name:"connectionsPerPod" trigger:"yes" min:"1" max:"10000000" zero:"unknown" unit:"clients" help:"clients with which one node is at its ceiling; the prior until the cost of a client is learned, and a limit while CPU or memory cannot be seen"`
+	MessagesPerPod    float64       `name:"messagesPerPod" trigger:"yes" min:"1" max:"1000000000" zero:"unknown" unit:"messages/s" help:"messages a second with which one node is at its ceiling; a prior and a limit like connectionsPerPod"`
 	CPUCeiling        float64       `name:"cpuCeiling" trigger:"yes" min:"0.05" max:"1" unit:"fraction" help:"CPU that a node is meant to reach and not to pass"`
 	MemoryCeiling     float64       `name:"memoryCeiling" trigger:"yes" min:"0.05" max:"1" unit:"fraction" help:"memory that a node is meant to reach and not to pass"`
 	DisruptionBudget  int           `name:"disruptionBudget" trigger:"yes" min:"1" max:"100000" zero:"an eighth of the fleet, at least one" unit:"nodes" help:"the most nodes that leave or drain at once"`
@@ -47,19 +47,20 @@ type Policy struct {
 
 	// The count's own.
 
-	CPUBase       float64       `name:"cpuBase" min:"0" max:"0.9" unit:"fraction" help:"CPU of a node without clients; a new node takes none of it over"`
-	MemoryBase    float64       `name:"memoryBase" min:"0" max:"0.9" unit:"fraction" help:"memory of a node without clients; a new node takes none of it over"`
+	CPUBase       float64       `name:"cpuBase" min:"0" max:"0.9" unit:"fraction" help:"CPU of a node without clients, until it is learned; a new node takes none of it over"`
+	MemoryBase    float64       `name:"memoryBase" min:"0" max:"0.9" unit:"fraction" help:"memory of a node without clients, until it is learned; a new node takes none of it over"`
 	ScaleInStep   time.Duration `name:"scaleInStep" min:"100ms" max:"24h" help:"least time between two scale-ins"`
-	Hysteresis    float64       `name:"hysteresis" min:"0.1" max:"1" unit:"fraction" help:"the need must be below this part of what would stay"`
-	Margin        float64       `name:"margin" min:"1" max:"5" unit:"factor" help:"factor on the forecast, for what it misses"`
+	Hysteresis    float64       `name:"hysteresis" min:"0.1" max:"1" unit:"fraction" help:"a node leaves only while the need is below this part of what would stay"`
+	Margin        float64       `name:"margin" min:"1" max:"5" unit:"factor" help:"factor on the forecast for what it misses, until that is learned"`
 	LevelWindow   time.Duration `name:"levelWindow" min:"100ms" max:"1h" help:"the level of load is its mean over this long"`
+	LevelJump     float64       `name:"levelJump" min:"0.01" max:"10" unit:"fraction" help:"where clients, messages or CPU of the newest quarter of that are above the mean by more than this, the quarter is the level"`
 	SlopeShort    time.Duration `name:"slopeShortWindow" min:"1s" max:"1h" help:"the window of the quick trend of clients"`
 	SlopeLong     time.Duration `name:"slopeLongWindow" min:"1s" max:"24h" help:"the window of the slow trend of clients"`
 	SlopeFit      float64       `name:"slopeFit" min:"0.76" max:"1" unit:"fraction" help:"least share of the variance that a straight line must explain; a jump explains 0.75 at most"`
 	ForecastCap   float64       `name:"forecastCap" min:"1" max:"100" unit:"factor" help:"the forecast is at most this times the level"`
 	RefusedRetry  time.Duration `name:"refusedRetry" min:"100ms" max:"1h" help:"how long a refused client waits before it tries again; clients refused a second times this are waiting"`
 	HPAPeriod     time.Duration `name:"hpaPeriod" min:"100ms" max:"10m" help:"how often the autoscaler looks"`
-	StartTime     time.Duration `name:"startTime" min:"100ms" max:"1h" help:"from asking for a pod to its serving"`
+	StartTime     time.Duration `name:"startTime" min:"100ms" max:"1h" help:"from asking for a pod to its serving, until that is learned"`
 	StartTimeout  time.Duration `name:"startTimeout" min:"1s" max:"24h" help:"a pod that starts for longer than this is stuck and no longer waited for"`
 	PlacementRoom float64       `name:"placementRoom" min:"0.05" max:"1" unit:"fraction" help:"a node's weight is its room below this load"`
 
@@ -73,6 +74,12 @@ type Policy struct {
 
 	Urgency Thresholds
 	Steps   Steps
+	// Placement is where clients sit.
+	Placement Placement
+	// Learn is what a fleet teaches, Storm what a sudden fall of clients means, Settle what keeps it from going back and forth.
+	Learn  Learning
+	Storm  Storm
+	Settle Settling
 }
 
 // Default is the policy of a fleet about which nothing is said.
@@ -89,6 +96,7 @@ func Default() Policy {
 		Hysteresis:        0.93,
 		Margin:            1.1,
 		LevelWindow:       20 * time.Second,
+		LevelJump:         0.1,
 		SlopeShort:        60 * time.Second,
 		SlopeLong:         300 * time.Second,
 		SlopeFit:          0.8,
@@ -105,6 +113,10 @@ func Default() Policy {
 		DecisionTTL:       90 * time.Second,
 		Urgency:           defaultThresholds(),
 		Steps:             defaultSteps(),
+		Placement:         defaultPlacement(),
+		Learn:             defaultLearning(),
+		Storm:             defaultStorm(),
+		Settle:            defaultSettling(),
 	}
 }
 

@@ -62,6 +62,9 @@ func TestNoNumberEscapesItsRange(t *testing.T) {
 					field.SetFloat(bad)
 					refuse(t, name, p)
 				}
+			case reflect.Bool:
+				// Either is a meaning.
+				continue
 			case reflect.Int, reflect.Int64:
 				for _, bad := range []int64{-1, math.MinInt64, math.MaxInt64} {
 					field.SetInt(bad)
@@ -102,6 +105,8 @@ func TestContradictionsAreRefused(t *testing.T) {
 		"a start longer than its timeout":          {func(p *policy.Policy) { p.StartTime = time.Hour }, "startTime"},
 		"heartbeats slower than a decision's life": {func(p *policy.Policy) { p.HeartbeatInterval = 30 * time.Second }, "heartbeatInterval"},
 		"a table that flaps":                       {func(p *policy.Policy) { p.Steps.StaysCPU = 0.7 }, "tableStaysCPU"},
+		"a least margin above the largest":         {func(p *policy.Policy) { p.Learn.MarginLeast = 2 }, "marginLeast"},
+		"a hysteresis that eats itself":            {func(p *policy.Policy) { p.Hysteresis, p.Settle.Hysteresis = 0.2, 0.2 }, "scaleInSpare"},
 		"growth limits the wrong way round":        {func(p *policy.Policy) { p.Steps.GrowthSlow = 2 }, "tableGrowthSlow"},
 	}
 	for name, c := range cases {

@@ -68,6 +68,9 @@ func (s setting) bounds() string {
 	if words := s.tag.Get("oneof"); words != "" {
 		return strings.ReplaceAll(words, ",", " or ")
 	}
+	if s.value.Kind() == reflect.Bool {
+		return "true or false"
+	}
 	lo, hi := s.tag.Get("min"), s.tag.Get("max")
 	if hi == "" {
 		return "a Kubernetes name, lower-case"

@@ -38,6 +38,8 @@ func crossCheck(p Policy, failed map[string]bool) []error {
 		{"slopeShortWindow", "slopeLongWindow", p.SlopeShort <= p.SlopeLong, p.SlopeShort, p.SlopeLong, "is above", "lengthen the long window"},
 		{"startTime", "startTimeout", p.StartTime <= p.StartTimeout, p.StartTime, p.StartTimeout, "is above", "raise the timeout"},
 		{"heartbeatInterval", "decisionTTL", p.StaleAfter() < p.DecisionTTL, p.HeartbeatInterval, p.DecisionTTL, "times staleHeartbeats is not below", "lower the interval or raise the TTL"},
+		{"marginLeast", "marginMost", p.Learn.MarginLeast <= p.Learn.MarginMost, p.Learn.MarginLeast, p.Learn.MarginMost, "is above", "lower the least or raise the most"},
+		{"scaleInSpare", "hysteresis", p.Settle.Hysteresis < p.Hysteresis, p.Settle.Hysteresis, p.Hysteresis, "is not below", "lower it, or no node would ever leave"},
 		{"tableQuietCPU", "tableStaysCPU", t.QuietCPU <= t.StaysCPU, t.QuietCPU, t.StaysCPU, "is above", "lower the quiet limit"},
 		{"tableQuietMemory", "tableStaysMemory", t.QuietMemory <= t.StaysMemory, t.QuietMemory, t.StaysMemory, "is above", "lower the quiet limit"},
 		{"tableStaysCPU", "urgencyCriticalCPU", t.StaysCPU < u.CriticalCPU, t.StaysCPU, u.CriticalCPU, "is not below", "lower it, or a scale-in would cause a scale-out"},

@@ -37,6 +37,8 @@ func (s setting) read(text string) error {
 		return s.readWhole(text)
 	case s.value.Kind() == reflect.Float64:
 		return s.readNumber(text)
+	case s.value.Kind() == reflect.Bool:
+		return s.readSwitch(text)
 	default:
 		s.value.SetString(text)
 		return nil
@@ -61,6 +63,15 @@ func (s setting) readWhole(text string) error {
 		return s.wrong(text, "is not a whole number", "write "+s.bounds())
 	}
 	s.value.SetInt(int64(n))
+	return nil
+}
+
+func (s setting) readSwitch(text string) error {
+	// strconv.ParseBool would also take 1, T and TRUE, which a policy file's JSON does not know.
+	if text != "true" && text != "false" {
+		return s.wrong(text, "is neither on nor off", "write "+s.bounds())
+	}
+	s.value.SetBool(text == "true")
 	return nil
 }
 
@@ -89,6 +100,8 @@ func fromPercent(text string) (string, bool) {
 // check reports a value outside its range; text is the value as it was written.
 func (s setting) check(text string) error {
 	switch {
+	case s.value.Kind() == reflect.Bool:
+		return nil
 	case s.value.Kind() == reflect.String:
 		return s.checkWord(text)
 	case s.tag.Get("zero") != "" && s.value.IsZero():
@@ -159,6 +172,8 @@ func (s setting) text() string {
 		return strconv.FormatInt(s.value.Int(), 10)
 	case s.value.Kind() == reflect.Float64:
 		return strconv.FormatFloat(s.value.Float(), 'g', -1, 64)
+	case s.value.Kind() == reflect.Bool:
+		return strconv.FormatBool(s.value.Bool())
 	default:
 		return s.value.String()
 	}

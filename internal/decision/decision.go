@@ -60,29 +60,6 @@ type Inputs struct {
 	InboxLag          time.Duration `json:"inboxLagNanos"`
 }
 
-// Working is how the count came about, in the order of the policy's rules.
-type Working struct {
-	// Demand is clients connected and waiting; Messages the rate they cause.
-	Demand   float64 `json:"demand"`
-	Messages float64 `json:"messages"`
-	// Forecast is the demand expected when a pod asked for now can serve; Slope is clients a second.
-	Forecast float64       `json:"forecast"`
-	Slope    float64       `json:"slope"`
-	Lead     time.Duration `json:"leadNanos"`
-	// Margin is the factor on the forecast.
-	Margin float64 `json:"margin"`
-	// ConnectionsPerPod and MessagesPerPod are the capacity the count used; 0 is unknown.
-	ConnectionsPerPod float64 `json:"connectionsPerPod"`
-	MessagesPerPod    float64 `json:"messagesPerPod"`
-	// Wants are the replica counts each dimension asks for.
-	WantConnections float64 `json:"wantConnections"`
-	WantMessages    float64 `json:"wantMessages"`
-	WantCPU         float64 `json:"wantCpu"`
-	WantMemory      float64 `json:"wantMemory"`
-	// Want is the whole count before limits.
-	Want int `json:"want"`
-}
-
 // Decision is an absolute desired replica count with everything it was made from.
 type Decision struct {
 	Fleet fleet.ID `json:"fleet"`
@@ -147,6 +124,10 @@ const (
 	LimitHeadroom  = "headroom"
 	LimitTableWait = "tableStep"
 	LimitPaused    = "paused"
+	// LimitStorm is a hold after a sudden fall of clients.
+	LimitStorm = "stormGuard"
+	// LimitRising is a hold while clients are on the rise.
+	LimitRising = "rising"
 )
 
 // answerFor is how long an Answer stands after its decision was last confirmed. A leader confirms every few seconds; without

@@ -32,7 +32,7 @@ type ticket struct {
 
 // Admit decides on a handshake.
 func (n *node) Admit(r *http.Request) (any, *engine.Refusal) {
-	if refusal := n.closedTo(); refusal != nil {
+	if refusal := n.closedTo(r); refusal != nil {
 		return nil, refusal
 	}
 	raw, _ := n.o.Token.Raw(r)
@@ -47,6 +47,12 @@ func (n *node) Admit(r *http.Request) (any, *engine.Refusal) {
 	if err := n.read(t, r); err != nil {
 		return nil, &engine.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
+	if !t.resumes {
+		if refusal := n.crowded(); refusal != nil {
+			return nil, refusal
+		}
+	}
+	n.strangers.admitted(n.now())
 	return t, nil
 }
 
@@ -57,8 +63,9 @@ func (n *node) Refused(status int) {
 	}
 }
 
-// closedTo refuses newcomers that the node could not keep. Only want of room counts as waiting demand.
-func (n *node) closedTo() *engine.Refusal {
+// closedTo refuses newcomers that the node could not keep, before their token costs anything. Only want of room counts as
+// waiting demand.
+func (n *node) closedTo(r *http.Request) *engine.Refusal {
 	if _, _, known := n.table.Latest(); !known {
 		return n.later("the fleet has no shard table yet: try again")
 	}
@@ -68,6 +75,9 @@ func (n *node) closedTo() *engine.Refusal {
 	if n.memory() > n.o.MemoryCeiling {
 		n.meter.CountRefused()
 		return n.later("this node has no memory left: try again")
+	}
+	if !n.Returns(r) {
+		return n.crowded()
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ type node struct {
 
 	residents *residents
 	starts    *starts
+	strangers strangers
 	// readiness tells that a shard became ready, or stopped being it; stirred that the mover may have work.
 	readiness *pulse
 	stirred   *pulse

@@ -229,6 +229,7 @@ func closeQuietly(c interface{ Close() error }) { _ = c.Close() }
 var (
 	_ engine.Handler         = (*node)(nil)
 	_ engine.RefusalObserver = (*node)(nil)
+	_ engine.Returner        = (*node)(nil)
 	_ inbox.Events           = (*node)(nil)
 	_ inbox.Pacer            = (*resident)(nil)
 )

@@ -44,9 +44,11 @@ const (
 	ReasonReady     = "ready"
 	ReasonLeaving   = "owner-leaving"
 	ReasonNewcomer  = "newcomer"
-	ReasonHeat      = "heat"
-	ReasonNextLost  = "next-lost"
-	ReasonSlow      = "slow"
+	// ReasonHeat is that of a shard whose node carries more than its share, ReasonHotspot that of one whose node is too hot.
+	ReasonHeat     = "heat"
+	ReasonHotspot  = "hotspot"
+	ReasonNextLost = "next-lost"
+	ReasonSlow     = "slow"
 )
 
 // Change is one change of one row.
@@ -75,7 +77,7 @@ func (c Change) LogValue() slog.Value {
 // must. A leader starts without one: its memory is not stored, so a new leader may move a shard once more.
 func NoteHeat(heated []time.Time, changes []Change, now time.Time) []time.Time {
 	for _, c := range changes {
-		if c.Reason != ReasonHeat {
+		if c.Reason != ReasonHeat && c.Reason != ReasonHotspot {
 			continue
 		}
 		for int(c.Shard) >= len(heated) {

@@ -14,7 +14,7 @@ import (
 	"github.com/tidegate/tidegate/internal/shard"
 )
 
-// HeatRest is how long a shard stays where it is after it has moved for heat.
+// HeatRest is how long a shard stays where it is after it has moved for heat, where the rules do not say.
 const HeatRest = 10 * time.Minute
 
 // Member is a node as the leader sees it.
@@ -30,8 +30,10 @@ type Member struct {
 	Stale bool
 	// Old says that a rollout will replace the node; see placement.Member.
 	Old bool
-	// Weight is what the node may carry relative to the others; see placement.Weights.
+	// Weight is what the node may carry relative to the others; see placement.Picture.
 	Weight float64
+	// Limit is what the node may take of clients it does not know.
+	Limit shard.Limit
 	// Ready tells whether the node has warmed a shard up; nil is never.
 	Ready func(shard.ID) bool
 }
@@ -51,7 +53,7 @@ type Input struct {
 	// table names and Members does not hold is unknown: it keeps its shards until it is reported Dead, so
 	// that a Redis that lost its heartbeats moves nothing (see Unknown).
 	Members []Member
-	// Loads is the load of each shard; see placement.Loads.
+	// Loads is the load of each shard; see placement.Picture.
 	Loads []float64
 	// Fence is the leader's token; it goes into every table that Step changes.
 	Fence uint64
@@ -59,6 +61,8 @@ type Input struct {
 	// Without Heated nothing rests.
 	Now    time.Time
 	Heated []time.Time
+	// Heat tells which nodes are hot or full; see Cooling. Optional.
+	Heat Heat
 	// Slow names for a shard the nodes that took too long to get ready for it (see Waits). One that is its next
 	// owner loses it to another, or to the owner where that one stays. Optional.
 	Slow map[shard.ID][]fleet.NodeID
@@ -76,6 +80,7 @@ func Step(t *shard.Table, in Input) (next *shard.Table, changes []Change) {
 	s := newStepper(t, in)
 	s.settle()
 	s.plan()
+	s.cool()
 	s.refreshNodes()
 	return s.result()
 }

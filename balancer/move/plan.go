@@ -23,7 +23,8 @@ func (s *stepper) choose(rule func(*Member) bool) (fresh, stale []placement.Memb
 	fresh = make([]placement.Member, 0, len(s.in.Members))
 	for i := range s.in.Members {
 		m := &s.in.Members[i]
-		switch chosen := (placement.Member{ID: m.ID, Weight: m.Weight, Old: m.Old}); {
+		_, full := s.in.Heat.Full[m.ID]
+		switch chosen := (placement.Member{ID: m.ID, Weight: m.Weight, Old: m.Old, Full: full}); {
 		case !rule(m):
 		case m.Stale:
 			stale = append(stale, chosen)
@@ -59,8 +60,12 @@ func (s *stepper) problem() placement.Problem {
 // rested are the shards that moved for heat a short while ago; nil when none did.
 func (s *stepper) rested() []bool {
 	var rested []bool
+	rest := s.in.Heat.Rules.HeatRest
+	if rest <= 0 {
+		rest = HeatRest
+	}
 	for i, at := range s.in.Heated {
-		if at.IsZero() || s.in.Now.Sub(at) >= HeatRest || i >= len(s.table.Rows) {
+		if at.IsZero() || s.in.Now.Sub(at) >= rest || i >= len(s.table.Rows) {
 			continue
 		}
 		if rested == nil {

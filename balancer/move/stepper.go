@@ -134,7 +134,7 @@ func (s *stepper) whyOrphaned(owner fleet.NodeID) string {
 func (s *stepper) refreshNodes() {
 	for i := range s.in.Members {
 		m := &s.in.Members[i]
-		told := shard.Node{URL: m.URL, State: m.State}
+		told := shard.Node{URL: m.URL, State: m.State, Limit: m.Limit}
 		if has, ok := s.table.Nodes[m.ID]; m.alive() && (!ok || has != told) {
 			s.own().Nodes[m.ID] = told
 		}

@@ -37,8 +37,9 @@ type node struct {
 	load   float64
 	// solo is the shard too heavy for any node that this node is kept for, or nowhere.
 	solo int32
-	// old says that the node will soon be replaced, and that others will not.
-	old bool
+	// late says that the node is given a shard only where no other has room: it will soon be replaced and others will not,
+	// or it is full and others are not. full is the latter.
+	late, full bool
 	// poor says that the node holds little of its share, and empty that it held nothing when the
 	// plan began, as a newcomer does.
 	poor, empty bool
@@ -97,6 +98,7 @@ func sortedNodes(members []Member) []node {
 	nodes := make([]node, 0, len(members))
 	largest := 0.0
 	allOld := !slices.ContainsFunc(members, func(m Member) bool { return !m.Old })
+	allFull := !slices.ContainsFunc(members, func(m Member) bool { return !m.Full })
 	for _, m := range members {
 		weight := m.Weight
 		if !(weight > 0) {
@@ -104,7 +106,10 @@ func sortedNodes(members []Member) []node {
 		}
 		weight = min(weight, maxLoad)
 		largest = max(largest, weight)
-		nodes = append(nodes, node{id: m.ID, hash: xxhash.Sum64String(string(m.ID)), weight: weight, solo: nowhere, old: m.Old && !allOld})
+		full := m.Full && !allFull
+		nodes = append(nodes, node{
+			id: m.ID, hash: xxhash.Sum64String(string(m.ID)), weight: weight, solo: nowhere, late: full || m.Old && !allOld, full: full,
+		})
 	}
 	// Of two entries for one node the lighter counts: it is the safer of two claims about its room.
 	slices.SortFunc(nodes, func(a, b node) int {

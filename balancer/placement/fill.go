@@ -24,8 +24,8 @@ func (b *board) poorest(done []bool) int {
 	best := nowhere
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		// An old node that is new here is needed; one that cools the others is not.
-		if !n.poor || done[i] || n.fill() >= filled || n.old && !n.empty {
+		// An old node that is new here is needed; one that cools the others is not, nor is one without room.
+		if !n.poor || done[i] || n.fill() >= filled || n.full || n.late && !n.empty {
 			continue
 		}
 		if best == nowhere || n.fill() < b.nodes[best].fill() {

@@ -1,9 +1,6 @@
 package placement
 
-import (
-	"github.com/tidegate/tidegate/internal/fleet"
-	"github.com/tidegate/tidegate/internal/shard"
-)
+import "github.com/tidegate/tidegate/internal/shard"
 
 // smallHome is how much lighter than the roomiest node the home of a heavy shard may be before the shard
 // moves: moving the heaviest shard of a fleet costs the most. A shard of half its load is comparable to it.
@@ -11,24 +8,6 @@ const (
 	smallHome      = 0.5
 	comparableLoad = 0.5
 )
-
-// Heavy names the shards that carry more than Limit times the share of every node, heaviest first. Each
-// keeps a node to itself. It compares shards with the fleet's present load: whether such a shard hurts is
-// for the caller to say, from the load of its node.
-func Heavy(loads []float64, members []Member) []shard.ID {
-	if len(members) == 0 || len(loads) == 0 {
-		return nil
-	}
-	b := newBoard(Problem{Owners: make([]fleet.NodeID, len(loads)), Loads: loads, Members: members})
-	var heavy []shard.ID
-	for _, s := range b.isolate(Limit) {
-		// A shard of a fleet without clients is not heavy, however few shards there are.
-		if loads[s] > quiet {
-			heavy = append(heavy, shard.ID(s))
-		}
-	}
-	return heavy
-}
 
 // isolate keeps a node for each shard above limit times the share of every node, and shares the rest of the
 // load among the other nodes by weight. At least one node is always left, since each heavy shard takes

@@ -31,8 +31,8 @@ func (b *board) bestPlace(s int32) int {
 	needs := func(n *node) bool { return n.poor && n.fill() < filled && n.with(load) <= settle }
 	takes := func(n *node) bool { return n.with(load) <= settle }
 	rules := []func(n *node) bool{
-		func(n *node) bool { return !n.old && needs(n) },
-		func(n *node) bool { return !n.old && takes(n) },
+		func(n *node) bool { return !n.late && needs(n) },
+		func(n *node) bool { return !n.late && takes(n) },
 		needs, takes,
 	}
 	for _, rule := range rules {

@@ -51,6 +51,8 @@ type Member struct {
 	// Old says that the node will soon be replaced by one like the others: while there are others, no shard moves there for
 	// heat, and one that must move goes there only where no other has room.
 	Old bool
+	// Full says that the node has no room left: while others have some, it is given a shard only where no other can take it.
+	Full bool
 }
 
 // Problem is one question to Solve.

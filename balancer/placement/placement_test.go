@@ -99,10 +99,10 @@ func TestAHeavyShardKeepsANodeToItselfAndStaysWhereItIs(t *testing.T) {
 			t.Errorf("shard %d shares %s with the heavy one", s, owner)
 		}
 	}
-	if diff := cmp.Diff([]shard.ID{5}, Heavy(loads, list)); diff != "" {
+	if diff := cmp.Diff([]shard.ID{5}, aloneShards(loads, list)); diff != "" {
 		t.Errorf("heavy shards (-want +got):\n%s", diff)
 	}
-	if got := Heavy(equalLoads(64, 10), list); got != nil {
+	if got := aloneShards(equalLoads(64, 10), list); got != nil {
 		t.Errorf("even shards are reported as heavy: %v", got)
 	}
 }
@@ -128,7 +128,7 @@ func TestFewerShardsThanNodesGetANodeEach(t *testing.T) {
 	if got := len(slices.Compact(after)); got != 4 {
 		t.Errorf("4 shards are on %d of 10 nodes", got)
 	}
-	if got := Heavy(make([]float64, 4), list); got != nil {
+	if got := aloneShards(make([]float64, 4), list); got != nil {
 		t.Errorf("shards of an idle fleet are reported as heavy: %v", got)
 	}
 }

@@ -63,7 +63,7 @@ func TestGranularityCostsAtMostOneShardOnAFreshTable(t *testing.T) {
 				t.Fatalf("%s carries %v, its share is %v and its heaviest shard %v", id, held[id], share, largest[id])
 			}
 		}
-		for _, s := range Heavy(loads, list) {
+		for _, s := range aloneShards(loads, list) {
 			if owner := after[s]; counts[owner] != 1 {
 				t.Fatalf("shard %d is too heavy for any node, but %s holds %d shards: their clients suffer with it", s, owner, counts[owner])
 			}

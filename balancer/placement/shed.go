@@ -81,13 +81,13 @@ func (b *board) relieved(s int32, giver int) int {
 		return nowhere
 	}
 	load, from := b.load[s], &b.nodes[giver]
-	if to := b.highest(s, func(n *node) bool { return n != from && !n.old && n.with(load) <= settle }); to != nowhere {
+	if to := b.highest(s, func(n *node) bool { return n != from && !n.late && n.with(load) <= settle }); to != nowhere {
 		return to
 	}
 	best, bestFill := nowhere, takeGain*from.fill()
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		if i == giver || n.old || n.solo != nowhere || b.bars(s, n) {
+		if i == giver || n.late || n.solo != nowhere || b.bars(s, n) {
 			continue
 		}
 		if n.load < n.share && n.with(load) <= bestFill {

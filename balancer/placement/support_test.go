@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidegate/tidegate/internal/fleet"
+	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // members makes nodes node-0, node-1 … with these weights.
@@ -143,4 +144,20 @@ func drawOwners(t *rapid.T, list []Member, count int) []fleet.NodeID {
 		owners[s] = choices[int(roll()*float64(len(choices)))]
 	}
 	return owners
+}
+
+// aloneShards names the shards that carry more than Limit times the share of every node, heaviest first: each keeps a node to itself.
+func aloneShards(loads []float64, members []Member) []shard.ID {
+	if len(members) == 0 || len(loads) == 0 {
+		return nil
+	}
+	b := newBoard(Problem{Owners: make([]fleet.NodeID, len(loads)), Loads: loads, Members: members})
+	var heavy []shard.ID
+	for _, s := range b.isolate(Limit) {
+		// A shard of a fleet without clients is not heavy, however few shards there are.
+		if loads[s] > quiet {
+			heavy = append(heavy, shard.ID(s))
+		}
+	}
+	return heavy
 }

@@ -2,80 +2,85 @@ package placement
 
 import (
 	"math"
+	"time"
 
-	"github.com/tidegate/tidegate/internal/fleet"
-	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/balancer/policy"
 )
 
 const (
-	// lightest and heaviest bound a weight: what is measured may be wrong, and a node must stay of use.
-	lightest = 0.25
+	// heaviest bounds a weight: what is measured may be wrong, and the others must stay of use.
 	heaviest = 1.25
-	// mostRefused is how much of its weight a node loses at most because it refuses handshakes.
+	// mostRefused is how much of its weight a node loses at most because it refuses handshakes that others take.
 	mostRefused = 0.5
-	// deadband is how far a weight must be from the one in use before it replaces it.
+	// weightMemory is how slowly weights follow what is seen of a node.
+	weightMemory = time.Minute
+	// firstRush is how many clients a second must ask before it tells anything that a node refuses some.
+	firstRush = 20
+	// deadband is how far a weight must be from the one in use before it replaces it, and warmBand below it on a node that is
+	// warm: its share must fit what it can carry before it gives shards away.
 	deadband = 0.15
-	// firstLoad is how many clients a fleet must have for each node before its use tells anything.
-	firstLoad = 20
+	warmBand = 0.05
 )
 
-// Weights tells what each node may carry, relative to the others: 1 is a node as the fleet has them.
-//
-// A node's weight is its room below the ceiling (a fraction of CPU and memory, 0.80 by default) without
-// what its own clients use, so that a weight does not follow from the shards a node happens to own: a node
-// whose use is above what the fleet's mean cost of a client explains (a slower CPU, a noisy neighbour) has
-// less room. A node that refuses handshakes carries less by the part that it refuses, to at most half.
-//
-// Previous holds the weights in use; one that differs by less than 15 % stays, so that jitter moves nothing.
-func Weights(nodes []load.Node, previous map[fleet.NodeID]float64, ceiling float64) map[fleet.NodeID]float64 {
-	cost := costOfClient(nodes)
-	weights := make(map[fleet.NodeID]float64, len(nodes))
-	for i := range nodes {
-		n := &nodes[i]
-		used, known := previous[n.Node]
-		if n.Stale && known {
-			weights[n.Node] = used
-			continue
-		}
-		fresh := weight(n, cost, ceiling)
-		if known && math.Abs(fresh-used) < deadband*used {
-			fresh = used
-		}
-		weights[n.Node] = fresh
+// weigh tells what a node may carry, relative to the others: 1 is a node as the fleet has them. How fast a node is changes
+// slowly, so its weight follows slowly, and the last one stays while it differs little: jitter and a passing rush move nothing.
+func weigh(p policy.Policy, m Model, n *Node, fleetwide Level, passed time.Duration) (weight, trend float64) {
+	spread := p.Placement.WeightSpread
+	if !(spread > 0) {
+		return 1, 1
 	}
-	return weights
+	fresh := min(m.CPU.weight(n.Level.CPU, n.Level, p.PlacementRoom), m.Memory.weight(n.Level.Memory, n.Level, p.PlacementRoom))
+	if n.open() {
+		fresh *= taken(n.Level, fleetwide)
+	}
+	fresh = min(max(fresh, 1-spread), heaviest)
+	if !(n.Weight > 0) {
+		return fresh, fresh
+	}
+	trend = n.trend + followedPart(passed, weightMemory)*(fresh-n.trend)
+	band := deadband
+	if trend < n.Weight && n.Stand.use(m, n.Level.Traffic).most() >= p.Placement.HotspotCool {
+		band = warmBand
+	}
+	if math.Abs(trend-n.Weight) < band*n.Weight {
+		return n.Weight, trend
+	}
+	return trend, trend
 }
 
-// weight is what one node may carry when a client costs this much of a node.
-func weight(n *load.Node, cost, ceiling float64) float64 {
-	if cost == 0 || !(ceiling > 0) {
+// open tells whether the node has room by count, so that it refuses for the rate of handshakes only.
+func (n *Node) open() bool {
+	const nearly = 0.95
+	return (n.Most <= 0 || n.Connected < nearly*n.Most) && (n.Limit.Sessions <= 0 || n.Connected < nearly*float64(n.Limit.Sessions))
+}
+
+// weight is the node's room below the ceiling without what its own clients use, so that it does not follow from the shards that
+// the node happens to own. Use that its clients do not explain is a neighbour that takes a fixed part of the node, or a
+// slower node on which each client costs more. At the ceiling the two come to the same; below it the kinder reading
+// counts, since it moves nobody before that is needed.
+func (c Cost) weight(used float64, l Level, ceiling float64) float64 {
+	if !c.known() {
 		return 1
 	}
-	unexplained := use(n) - cost*clients(n)
-	room := min(max((ceiling-unexplained)/ceiling, lightest), heaviest)
-	if asked := n.HandshakesPerSecond + n.RefusedPerSecond; n.RefusedPerSecond > 0 && asked >= 1 {
-		room *= max(n.HandshakesPerSecond/asked, mostRefused)
+	own, free := c.of(l.Traffic), room(c, ceiling)
+	unexplained := c.steady(used, l) - c.Base - own
+	neighbour := (free - unexplained) / free
+	if own < explained {
+		return neighbour
 	}
-	return max(room, lightest)
+	slower := own / max(own+unexplained, own/slowest)
+	if unexplained > 0 {
+		return max(neighbour, slower)
+	}
+	return min(neighbour, slower)
 }
 
-// costOfClient is the part of a node that one client costs on the mean over serving nodes; 0 is unknown.
-func costOfClient(nodes []load.Node) float64 {
-	used, held, serving := 0.0, 0.0, 0
-	for i := range nodes {
-		if n := &nodes[i]; n.State == fleet.Serving && !n.Stale {
-			used += use(n)
-			held += clients(n)
-			serving++
-		}
+// taken is the part of the asked handshakes that the node takes, against the fleet's: what its handshake rate can bear. Where all
+// refuse alike nobody is to blame.
+func taken(l, fleetwide Level) float64 {
+	asked, all := l.Handshakes+l.Refused, fleetwide.Handshakes+fleetwide.Refused
+	if l.Refused <= 0 || asked < firstRush || fleetwide.Handshakes <= 0 || all <= 0 {
+		return 1
 	}
-	if serving < 2 || held < firstLoad*float64(serving) {
-		return 0
-	}
-	return used / held
+	return min(1, max(mostRefused, l.Handshakes/asked/(fleetwide.Handshakes/all)))
 }
-
-// use is how much of the node is used, by what it has least of.
-func use(n *load.Node) float64 { return max(n.CPU, n.Memory) }
-
-func clients(n *load.Node) float64 { return float64(n.Connections) + n.MessagesPerSecond }

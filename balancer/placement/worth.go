@@ -40,7 +40,7 @@ func (b *board) crowded() bool {
 // lacking: a node holds less than half of its share, and another can give without becoming as poor.
 func (b *board) lacking() bool {
 	for i := range b.nodes {
-		if n := &b.nodes[i]; n.solo == nowhere && n.fill() < needy && b.canFill(n) {
+		if n := &b.nodes[i]; n.solo == nowhere && !n.full && n.fill() < needy && b.canFill(n) {
 			return true
 		}
 	}
@@ -90,7 +90,7 @@ func (b *board) canCool(giver int) bool {
 	bar := beginGain * b.nodes[giver].fill()
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		if i == giver || n.solo != nowhere {
+		if i == giver || n.solo != nowhere || n.full {
 			continue
 		}
 		after := n.with(smallest)

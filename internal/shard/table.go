@@ -29,6 +29,17 @@ type Node struct {
 	URL string `json:"url"`
 	// State is the node's state as the leader sees it.
 	State fleet.State `json:"state"`
+	// Limit is what the node may take of clients it does not know; a node of which the leader knows too little has none.
+	Limit Limit `json:"limit,omitzero"`
+}
+
+// Limit is what a node may take of clients that bring no session: those that resume one are taken all the same. A zero field is
+// no limit.
+type Limit struct {
+	// Sessions is how many the node holds at most when a stranger comes.
+	Sessions int `json:"sessions,omitempty"`
+	// Handshakes is how many strangers a second it takes.
+	Handshakes int `json:"handshakes,omitempty"`
 }
 
 // Table says which node owns which shard. A table is a value: who changes one works on a Clone.
@@ -160,6 +171,9 @@ func (w *wireTable) validate() error {
 		}
 		if node.State < fleet.Starting || node.State > fleet.Gone {
 			return fmt.Errorf("node %q: %s is unknown: want starting, serving, leaving, draining or gone", node.ID, node.State)
+		}
+		if l := node.Limit; l.Sessions < 0 || l.Sessions > math.MaxInt32 || l.Handshakes < 0 || l.Handshakes > math.MaxInt32 {
+			return fmt.Errorf("node %q: limit of %d sessions and %d handshakes/s: want 0 to %d", node.ID, l.Sessions, l.Handshakes, math.MaxInt32)
 		}
 	}
 	return nil

@@ -41,6 +41,13 @@ type RefusalObserver interface {
 	Refused(status int)
 }
 
+// Returner is what a Handler may also be: then clients that come back are taken before others when handshakes come faster
+// than the rate.
+type Returner interface {
+	// Returns tells from a handshake that is in order so far whether its client says it comes back. It must be cheap.
+	Returns(r *http.Request) bool
+}
+
 // WriteObserver is what a Handler may also be: then it hears of each message of SendSince once it is written.
 type WriteObserver interface {
 	// Written gets the time from the message's since to the end of its write. It must not block.

@@ -66,7 +66,7 @@ func (s *server) admit(nc net.Conn, head []byte, deadline time.Time) (*conn, *an
 	if refused == nil {
 		refused = check(r, s.options.Origins)
 	}
-	if refused == nil && !s.limiter.Allow() {
+	if refused == nil && !s.allow(r) {
 		refused = over(s.options.RetryAfter, "too many clients connect at once: wait and connect again")
 	}
 	if refused == nil {
@@ -87,6 +87,25 @@ func (s *server) admit(nc net.Conn, head []byte, deadline time.Time) (*conn, *an
 		return nil, nil
 	}
 	return s.open(nc, r.Header.Get("Sec-Websocket-Key"), ticket), nil
+}
+
+// ahead is how far clients that come back may be ahead of the handshake rate: all others wait until that is made up for.
+const ahead = time.Second
+
+// allow takes a handshake from the rate.
+func (s *server) allow(r *http.Request) bool {
+	if s.limiter.Allow() {
+		return true
+	}
+	if !s.returns(r) {
+		return false
+	}
+	taken := s.limiter.Reserve()
+	if !taken.OK() || taken.Delay() > ahead {
+		taken.Cancel()
+		return false
+	}
+	return true
 }
 
 // open completes the handshake and starts the connection. A client that has gone meanwhile still gets its Open, so that the

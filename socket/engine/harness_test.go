@@ -120,6 +120,12 @@ type rig struct {
 
 func start(tb testing.TB, o engine.Options, h *host) *rig {
 	tb.Helper()
+	return serve(tb, o, h, h)
+}
+
+// serve runs an engine for a handler that has the host's parts and others.
+func serve(tb testing.TB, o engine.Options, h *host, handler engine.Handler) *rig {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -127,7 +133,7 @@ func start(tb testing.TB, o engine.Options, h *host) *rig {
 	if err := o.Validate(); err != nil {
 		tb.Fatal(err)
 	}
-	r := &rig{Engine: engine.New(o, h, slog.New(slog.DiscardHandler)), host: h, addr: l.Addr().String()}
+	r := &rig{Engine: engine.New(o, handler, slog.New(slog.DiscardHandler)), host: h, addr: l.Addr().String()}
 	served := make(chan error, 1)
 	go func() { served <- r.Serve(l) }()
 	tb.Cleanup(func() {

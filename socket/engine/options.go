@@ -13,7 +13,7 @@ import (
 type Options struct {
 	MaxConnections int      `name:"ws-max-connections" env:"TIDEGATE_WS_MAX_CONNECTIONS" default:"10000" help:"Most WebSocket connections this node holds; beyond them a handshake gets 503 with Retry-After."`
 	MaxHandshakes  int      `name:"ws-max-handshakes" env:"TIDEGATE_WS_MAX_HANDSHAKES" default:"8192" help:"Most handshakes under way at once."`
-	HandshakeRate  float64  `name:"ws-handshake-rate" env:"TIDEGATE_WS_HANDSHAKE_RATE" default:"1000" help:"Handshakes a second this node takes; beyond them 503 with Retry-After."`
+	HandshakeRate  float64  `name:"ws-handshake-rate" env:"TIDEGATE_WS_HANDSHAKE_RATE" default:"1000" help:"Handshakes a second this node takes; beyond them 503 with Retry-After, those who resume a session last."`
 	HandshakeBurst int      `name:"ws-handshake-burst" env:"TIDEGATE_WS_HANDSHAKE_BURST" default:"1000" help:"Handshakes this node takes at once after a quiet time."`
 	MaxHeaderBytes int      `name:"ws-max-header-bytes" env:"TIDEGATE_WS_MAX_HEADER_BYTES" default:"16384" help:"Longest HTTP head of a handshake, in bytes."`
 	Origins        []string `name:"ws-origin" env:"TIDEGATE_WS_ORIGIN" placeholder:"ORIGIN" help:"Browser origins that may connect, such as https://app.example, https://*.example (any one level) or *; without any, only the origin of the address itself."`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ type server struct {
 	handler Handler
 	refused func(status int)
 	written func(after time.Duration)
+	returns func(r *http.Request) bool
 	logger  *slog.Logger
 	limiter *rate.Limiter
 	pool    buffers
@@ -45,6 +47,7 @@ func New(o Options, h Handler, logger *slog.Logger) Engine {
 		handler:   h,
 		refused:   func(int) {},
 		written:   func(time.Duration) {},
+		returns:   func(*http.Request) bool { return false },
 		logger:    logger,
 		limiter:   rate.NewLimiter(rate.Limit(o.HandshakeRate), o.HandshakeBurst),
 		stop:      make(chan struct{}),
@@ -57,6 +60,9 @@ func New(o Options, h Handler, logger *slog.Logger) Engine {
 	}
 	if observer, ok := h.(WriteObserver); ok {
 		s.written = observer.Written
+	}
+	if returner, ok := h.(Returner); ok {
+		s.returns = returner.Returns
 	}
 	return s
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // Facts is what Kubernetes says of the fleets. Its methods answer from memory and are safe for concurrent use.
@@ -38,6 +39,7 @@ const (
 	eventSettings  = "SettingsQuestioned"
 	eventStuck     = "PodsStuck"
 	eventTolerance = "ToleranceMissing"
+	eventHeavy     = "ShardTooHeavy"
 	eventRecovered = "Recovered"
 )
 
@@ -79,6 +81,25 @@ func findings(f load.Fleet, d decision.Decision) []finding {
 	return []finding{held, stuck, refused, missing, {reason: eventSettings, words: strings.Join(c.Warnings, "; ")}}
 }
 
+// tooHeavy tells of shards that no node can carry beside others. More nodes would not help, so none are asked for.
+func tooHeavy(heavy []shard.ID) finding {
+	found := finding{reason: eventHeavy, over: "No shard is too heavy for a node any more."}
+	if len(heavy) == 0 {
+		return found
+	}
+	found.same = fmt.Sprint(heavy)
+	named, more := heavy, ""
+	if len(heavy) > namedShards {
+		named, more = heavy[:namedShards], fmt.Sprintf(" and %d more", len(heavy)-namedShards)
+	}
+	found.words = fmt.Sprintf("Shards %v%s fill a node each, which they have to themselves; more nodes would not help. "+
+		"Spread what their busiest clients receive over more client ids.", named, more)
+	return found
+}
+
+// namedShards is how many shards a sentence can hold.
+const namedShards = 5
+
 // namedPods is how many pods a sentence can hold.
 const namedPods = 3
 
@@ -106,7 +127,7 @@ func stuckWords(f load.Fleet) string {
 
 // announce tells of what began and ended since this term last looked.
 func (h *helm) announce(f load.Fleet) {
-	for _, found := range findings(f, h.shown) {
+	for _, found := range append(findings(f, h.shown), tooHeavy(h.k.picture.Heavy)) {
 		now := found.words
 		if now != "" && found.same != "" {
 			now = found.same

@@ -51,6 +51,7 @@ type helm struct {
 	savedAt        time.Time
 	heated         []time.Time
 	waits          move.Waits
+	cooling        move.Cooling
 }
 
 func newHelm(k *keeper, fence uint64) *helm {

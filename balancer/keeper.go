@@ -22,9 +22,6 @@ import (
 	"github.com/tidegate/tidegate/internal/shard"
 )
 
-// loadEvery is how often shard loads are read: placement.Loads damps one reading a second.
-const loadEvery = time.Second
-
 // keeper looks after one fleet: it observes on every replica, and governs on the one that leads.
 // Only one tick at a time works on it: the one that has set busy.
 type keeper struct {
@@ -35,9 +32,7 @@ type keeper struct {
 
 	view    cluster.View // what this tick goes by
 	book    roll.Book
-	weights map[fleet.NodeID]float64
-	loads   []float64
-	loadsAt time.Time
+	picture placement.Picture
 	ghosts  []fleet.NodeID // nodes of the table that are dead though no heartbeat of theirs is known
 
 	helm     *helm  // nil while another replica leads
@@ -175,19 +170,16 @@ func (k *keeper) named() []fleet.NodeID {
 	return nil
 }
 
-// measure keeps weights and shard loads on followers too, so that a new leader does not start from single readings.
+// measure keeps the picture on followers too, so that a new leader does not start from single readings.
 func (k *keeper) measure(p policy.Policy, f load.Fleet) {
 	if !f.Reachable {
 		return
 	}
-	k.weights = placement.Weights(f.Nodes, k.weights, p.PlacementRoom)
 	shards := k.b.Shards
 	if table := k.table(); table != nil {
 		shards = len(table.Rows)
 	}
-	if passed := f.Now.Sub(k.loadsAt); len(k.loads) != shards || passed < 0 || passed >= loadEvery {
-		k.loads, k.loadsAt = placement.Loads(f.Nodes, shards, k.loads), f.Now
-	}
+	k.picture = placement.Observe(p, k.decision().Working.Capacity, f.Nodes, shards, f.Now, k.picture)
 }
 
 // forget drops the nodes that are over and hold no shard; the leader removes their heartbeats.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidegate/tidegate/balancer/move"
+	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
@@ -19,6 +20,8 @@ import (
 type metrics struct {
 	leader       prometheus.Gauge
 	desired      *prometheus.GaugeVec
+	asked        *prometheus.GaugeVec
+	shadow       *prometheus.GaugeVec
 	urgency      *prometheus.GaugeVec
 	decisions    *prometheus.CounterVec
 	stepSeconds  prometheus.Histogram
@@ -27,6 +30,7 @@ type metrics struct {
 	badBeats     *prometheus.CounterVec
 	moves        *prometheus.CounterVec
 	orphans      *prometheus.GaugeVec
+	heavy        *prometheus.GaugeVec
 	fenced       prometheus.Counter
 	resolves     *prometheus.CounterVec
 	tableVersion *prometheus.GaugeVec
@@ -38,6 +42,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m := &metrics{
 		leader:       prometheus.NewGauge(prometheus.GaugeOpts{Name: metric.BalancerLeader, Help: "1 while this replica leads."}),
 		desired:      gauge(metric.BalancerDesired, "Replicas that the newest decision asks for.", metric.LabelFleet),
+		asked:        gauge(metric.BalancerAsked, "Replicas that the fleet is asked for, whoever decided it: in shadow mode somebody else. 0 when it is not known.", metric.LabelFleet),
+		shadow:       gauge(metric.BalancerShadow, "1 while decisions for the fleet are shown and not acted on.", metric.LabelFleet),
 		urgency:      gauge(metric.BalancerUrgency, "Urgency of the newest decision, 0 balanced to 3 critical.", metric.LabelFleet),
 		decisions:    counter(metric.BalancerDecisionsTotal, "Decisions with a new count, made by this replica.", metric.LabelFleet, metric.LabelReason),
 		nodes:        gauge(metric.BalancerNodes, "Nodes by state; a stale node counts as stale only.", metric.LabelFleet, metric.LabelState),
@@ -45,6 +51,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		badBeats:     counter(metric.BalancerBadBeatsTotal, "Readings of heartbeats that could not be used.", metric.LabelFleet),
 		moves:        counter(metric.BalancerShardMovesTotal, "Changes of the shard table's rows by this replica, by reason.", metric.LabelFleet, metric.LabelReason),
 		orphans:      gauge(metric.BalancerOrphanShards, "Shards without an owner.", metric.LabelFleet),
+		heavy:        gauge(metric.BalancerHeavyShards, "Shards that fill a node each: more nodes would not help.", metric.LabelFleet),
 		fenced:       prometheus.NewCounter(prometheus.CounterOpts{Name: metric.BalancerFencedTotal, Help: "Writes refused because a newer leader has written."}),
 		resolves:     counter(metric.BalancerResolvesTotal, "Answers to clients that asked for their node, by HTTP status.", metric.LabelCode),
 		tableVersion: gauge(metric.BalancerTableVersion, "Version of the newest shard table.", metric.LabelFleet),
@@ -55,8 +62,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14), NativeHistogramBucketFactor: 1.1,
 		}),
 	}
-	registry.MustRegister(m.leader, m.desired, m.urgency, m.decisions, m.stepSeconds, m.nodes, m.stuck, m.badBeats, m.moves,
-		m.orphans, m.fenced, m.resolves, m.tableVersion, m.holdSeconds, m.unheard)
+	registry.MustRegister(m.leader, m.desired, m.asked, m.shadow, m.urgency, m.decisions, m.stepSeconds, m.nodes, m.stuck, m.badBeats, m.moves,
+		m.orphans, m.heavy, m.fenced, m.resolves, m.tableVersion, m.holdSeconds, m.unheard)
 	return m
 }
 
@@ -121,6 +128,12 @@ func (m *metrics) seen(f load.Fleet, d decision.Decision, table *shard.Table) {
 	m.unheard.WithLabelValues(name).Set(unheard)
 	m.stuck.WithLabelValues(name).Set(float64(f.Stuck))
 	m.desired.WithLabelValues(name).Set(float64(d.Desired))
+	m.asked.WithLabelValues(name).Set(float64(asked(f, d)))
+	shadow := 0.0
+	if d.Mode == string(policy.Shadow) {
+		shadow = 1
+	}
+	m.shadow.WithLabelValues(name).Set(shadow)
 	m.urgency.WithLabelValues(name).Set(float64(d.Urgency))
 	if table == nil {
 		return

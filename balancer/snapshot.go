@@ -2,6 +2,8 @@ package balancer
 
 import (
 	"github.com/tidegate/tidegate/balancer/page"
+	"github.com/tidegate/tidegate/balancer/policy"
+	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
 	"github.com/tidegate/tidegate/internal/shard"
@@ -19,9 +21,10 @@ func (k *keeper) publish(f load.Fleet) {
 	seen := k.show(f)
 	d, table := seen.decision, seen.table
 	k.b.metrics.seen(f, d, table)
+	k.b.metrics.heavy.WithLabelValues(k.id.String()).Set(float64(len(k.picture.Heavy)))
 	d.Fleet = k.id
 	snapshot := page.Snapshot{
-		Fleet: k.id, Now: f.Now, Leader: k.b.Elector.Leader(), Decision: d, Nodes: make([]page.NodeRow, 0, len(f.Nodes)),
+		Fleet: k.id, Now: f.Now, Leader: k.b.Elector.Leader(), Decision: d, Asked: asked(f, d), Nodes: make([]page.NodeRow, 0, len(f.Nodes)),
 	}
 	owned, warming := shares(table)
 	for i := range f.Nodes {
@@ -41,12 +44,28 @@ func (k *keeper) publish(f load.Fleet) {
 	k.b.page.Publish(snapshot)
 }
 
+// asked is the count that the fleet is asked for now, whoever decided it: the Deployment's own where Kubernetes tells of one,
+// else what the scaler tells KEDA; 0 where neither is known.
+func asked(f load.Fleet, d decision.Decision) int {
+	switch {
+	case f.Cluster != nil && f.Cluster.Spec > 0 && !f.Cluster.Stale:
+		return f.Cluster.Spec
+	case d.Sequence == 0 || d.Mode == string(policy.Shadow) && !d.Watched(f.Now):
+		return 0 // a shadow tells nobody its own count
+	default:
+		return d.Served(f.Now)
+	}
+}
+
 // weight is what the node may be given; nothing where it is on its way out.
 func (k *keeper) weight(n *load.Node) float64 {
 	if n.State != fleet.Serving && n.State != fleet.Starting {
 		return 0
 	}
-	return k.weights[n.Node]
+	if known := k.picture.Of(n.Node); known != nil {
+		return known.Weight
+	}
+	return 0
 }
 
 // shares counts the shards that each node owns and warms up.

@@ -57,11 +57,13 @@ func (h *helm) turn(ctx context.Context, p policy.Policy, f load.Fleet) error {
 			return err
 		}
 	}
+	heat := h.cooling.Look(h.table, f.Now, h.k.picture, p.Placement)
 	next, changes := move.Step(h.table, move.Input{
-		Members: h.k.members(f), Loads: h.k.loads, Fence: h.fence, Now: f.Now, Heated: h.heated,
+		Members: h.k.members(f), Loads: h.k.picture.Loads, Fence: h.fence, Now: f.Now, Heated: h.heated, Heat: heat,
 		Slow: h.waits.Pass(h.table, f.Now, h.k.book.Watched()),
 	})
 	h.heated = move.NoteHeat(h.heated, changes, f.Now)
+	h.cooling.Note(changes, heat, f.Now)
 	h.waits.Note(changes)
 	stale := f.Now.Sub(h.savedAt)
 	if next == h.table && (next.Version == 0 || stale >= 0 && stale < rewriteEvery) {
@@ -143,10 +145,14 @@ func (k *keeper) members(f load.Fleet) []move.Member {
 		if state == fleet.Starting && slices.Contains(victims, n.Node) {
 			state = fleet.Leaving
 		}
-		members = append(members, move.Member{
+		m := move.Member{
 			ID: n.Node, URL: n.URL, State: state, Dead: k.book.Over(n.Node), Stale: n.Stale,
-			Old: f.Cluster != nil && f.Cluster.Pods[n.Node].Old, Weight: k.weights[n.Node], Ready: ready(n.Shards),
-		})
+			Old: f.Cluster != nil && f.Cluster.Pods[n.Node].Old, Ready: ready(n.Shards),
+		}
+		if known := k.picture.Of(n.Node); known != nil {
+			m.Weight, m.Limit = known.Weight, known.Limit
+		}
+		members = append(members, m)
 	}
 	for _, id := range k.ghosts {
 		members = append(members, move.Member{ID: id, Dead: true, State: fleet.Gone})

@@ -73,12 +73,15 @@ type node struct {
 	incarnation int64
 	connections int
 	silent      bool
+	// shape changes what the node says of its load; nil changes nothing.
+	shape func(*load.Heartbeat)
 }
 
 func newWorld(t *testing.T, nodes ...fleet.NodeID) *world {
 	t.Helper()
 	w := &world{t: t, server: miniredis.NewMiniRedis(), now: born, nodes: map[fleet.NodeID]*node{}, dead: map[string]bool{}, policy: policy.Default()}
-	w.policy.ConnectionsPerPod = 1000
+	// The crowds of these tests come and go at will: no outage.
+	w.policy.ConnectionsPerPod, w.policy.Storm.Guard = 1000, false
 	if err := w.server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +174,9 @@ func (n *node) speak(table *shard.Table) load.Heartbeat {
 		}
 	}
 	h.State = n.state
+	if n.shape != nil {
+		n.shape(&h)
+	}
 	return h
 }
 

@@ -7,11 +7,25 @@ import (
 	"encoding/hex"
 	"net/http"
 	"path"
+	"strings"
 	"time"
+
+	"github.com/tidegate/tidegate/internal/uplot"
 )
 
 //go:embed assets
 var embedded embed.FS
+
+// vendored is where the page finds the chart library, which it shares with the backtest's report.
+const vendored = "vendor/uplot/"
+
+// asset reads a file by its path below "assets/".
+func asset(name string) ([]byte, error) {
+	if inside, ok := strings.CutPrefix(name, vendored); ok {
+		return uplot.Read(inside)
+	}
+	return embedded.ReadFile(path.Join("assets", name))
+}
 
 // contentType is fixed here: the system's own table may call a script anything, and then it does not run.
 func contentType(name string) string {
@@ -32,7 +46,7 @@ func contentType(name string) string {
 // serveAsset answers with an embedded file, or 304 when the browser holds it. Names carry no hash, so that a
 // browser asks each time and a new binary never runs with an old script.
 func serveAsset(w http.ResponseWriter, r *http.Request, name string) {
-	body, err := embedded.ReadFile(path.Join("assets", name))
+	body, err := asset(name)
 	if err != nil {
 		http.NotFound(w, r)
 		return

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tidegate/tidegate/internal/uplot"
 )
 
 // ours is every embedded file by its path below assets, the vendored ones left out.
@@ -29,6 +31,17 @@ func everyAsset(t *testing.T) map[string]string {
 		}
 		body, err := embedded.ReadFile(name)
 		files[strings.TrimPrefix(name, "assets/")] = string(body)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = fs.WalkDir(uplot.Files(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		body, err := asset(vendored + name)
+		files[vendored+name] = string(body)
 		return err
 	})
 	if err != nil {

@@ -160,8 +160,8 @@ func TestHistoryAnswersColumnsOfOneLength(t *testing.T) {
 		Columns map[string][]float64
 		Changes []Change
 	}](t, get(t, h, "/api/v1/history?fleet=prod/chat").Body)
-	if got.Fleet != "prod/chat" || len(got.Changes) != 2 || len(got.Columns) != 13 {
-		t.Fatalf("fleet %q, %d changes, %d columns; want prod/chat, 2, 13", got.Fleet, len(got.Changes), len(got.Columns))
+	if got.Fleet != "prod/chat" || len(got.Changes) != 2 || len(got.Columns) != 14 {
+		t.Fatalf("fleet %q, %d changes, %d columns; want prod/chat, 2, 14", got.Fleet, len(got.Changes), len(got.Columns))
 	}
 	for name, column := range got.Columns {
 		if len(column) != 2 {

@@ -12,8 +12,10 @@ type Point struct {
 	Serving  int     `json:"serving"`
 	Starting int     `json:"starting"`
 	// Away counts nodes that leave or drain.
-	Away        int `json:"away"`
-	Desired     int `json:"desired"`
+	Away    int `json:"away"`
+	Desired int `json:"desired"`
+	// Asked is what the fleet was asked for, which in shadow mode is not what was decided; 0 where it was not known.
+	Asked       int `json:"asked"`
 	Urgency     int `json:"urgency"`
 	Connections int `json:"connections"`
 	// Forecast is the demand expected by the time a pod asked for now can serve.
@@ -31,7 +33,7 @@ func pointOf(s Snapshot) Point {
 	t, w := s.Totals, s.Decision.Working
 	return Point{
 		At: seconds(s.Now), Serving: t.Serving, Starting: t.Starting, Away: t.Leaving + t.Draining,
-		Desired: s.Decision.Desired, Urgency: int(s.Decision.Urgency), Connections: t.Connections,
+		Desired: s.Decision.Desired, Asked: s.Asked, Urgency: int(s.Decision.Urgency), Connections: t.Connections,
 		Forecast:          math.Round(w.Forecast),
 		Room:              math.Round(float64(t.Serving) * w.ConnectionsPerPod),
 		MessagesPerSecond: round(t.MessagesPerSecond, 10),
@@ -67,6 +69,7 @@ type Columns struct {
 	Starting          []int     `json:"starting"`
 	Away              []int     `json:"away"`
 	Desired           []int     `json:"desired"`
+	Asked             []int     `json:"asked"`
 	Urgency           []int     `json:"urgency"`
 	Connections       []int     `json:"connections"`
 	Forecast          []float64 `json:"forecast"`
@@ -85,6 +88,7 @@ func columns(points []Point) Columns {
 		Starting:          column(points, func(p Point) int { return p.Starting }),
 		Away:              column(points, func(p Point) int { return p.Away }),
 		Desired:           column(points, func(p Point) int { return p.Desired }),
+		Asked:             column(points, func(p Point) int { return p.Asked }),
 		Urgency:           column(points, func(p Point) int { return p.Urgency }),
 		Connections:       column(points, func(p Point) int { return p.Connections }),
 		Forecast:          column(points, func(p Point) float64 { return p.Forecast }),

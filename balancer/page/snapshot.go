@@ -18,6 +18,9 @@ type Snapshot struct {
 	Leader string `json:"leader"`
 	// Decision is the newest one; its zero value says that nothing was decided yet.
 	Decision decision.Decision `json:"decision"`
+	// Asked is the count that the fleet is asked for now, whoever decided it: in shadow mode somebody else; 0 when it is not
+	// known.
+	Asked int `json:"asked"`
 	// Nodes are in the order in which the page lists them.
 	Nodes []NodeRow `json:"nodes"`
 	// Moves counts shards on their way to another owner.

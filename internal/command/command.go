@@ -39,6 +39,8 @@ type grammar struct {
 	Scaler   scalerCommand   `cmd:"" help:"Serve the decisions to KEDA as an external scaler. Run two or more behind a headless Service."`
 	Webhook  webhookCommand  `cmd:"" help:"Inject drain hooks into pods, and name the pod that leaves. Run two or more; needs Kubernetes."`
 	Demo     demoCommand     `cmd:"" help:"Show the whole loop on this machine in two minutes; needs nothing else."`
+	Backtest backtestCommand `cmd:"" help:"Compare policies on traces in a simulated fleet, or replay a recording under another policy."`
+	Record   recordCommand   `cmd:"" help:"Write what a fleet's balancer sees and decides to a file that backtest can replay; changes nothing."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 

@@ -20,12 +20,12 @@ func run(t *testing.T, args ...string) (code int, out, errOut string) {
 
 func TestHelpNamesEveryProcessAndEveryEnvironmentVariable(t *testing.T) {
 	code, out, _ := run(t, "--help")
-	for _, word := range []string{"socket", "balancer", "scaler", "webhook", "demo", "version"} {
+	for _, word := range []string{"socket", "balancer", "scaler", "webhook", "demo", "record", "version"} {
 		if code != 0 || !strings.Contains(out, word) {
 			t.Errorf("exit %d, help does not name %q:\n%s", code, word, out)
 		}
 	}
-	for _, process := range []string{"socket", "balancer", "scaler", "webhook", "demo"} {
+	for _, process := range []string{"socket", "balancer", "scaler", "webhook", "demo", "record"} {
 		code, out, _ := run(t, process, "--help")
 		if code != 0 {
 			t.Errorf("%s --help exits with %d", process, code)

@@ -30,7 +30,9 @@ type ban struct {
 // pure are the rules: they decide on values.
 var pure = []string{
 	"balancer/urgency", "balancer/capacity", "balancer/forecast", "balancer/decide", "balancer/victim",
+	"balancer/hindsight", "balancer/margin", "balancer/startup", "balancer/storm",
 	"balancer/placement", "balancer/move", "internal/hpa", "internal/shard", "internal/decision",
+	"internal/backtest/trace", "internal/backtest/world", "internal/backtest/rival", "internal/backtest/oracle", "internal/backtest/score",
 }
 
 var bans = []ban{
@@ -57,6 +59,19 @@ var bans = []ban{
 	{
 		packages: []string{"balancer..."}, imports: []string{module + "/socket..."}, deep: true,
 		reason: "the balancer knows nodes by their heartbeats only, so that servers which are not ours can be balanced too",
+	},
+	{
+		packages: []string{"internal/backtest..."},
+		imports:  []string{"github.com/redis/go-redis/v9", "github.com/IBM/sarama", "google.golang.org/grpc", "k8s.io/client-go..."}, deep: true,
+		reason: "a backtest is arithmetic: it runs on any machine, needs no server, and gives the same result twice",
+	},
+	{
+		packages: []string{"internal/backtest/world"}, imports: []string{module + "/balancer/decide", module + "/internal/backtest/rival"}, deep: true,
+		reason: "the world has no opinion about how many pods there should be: it would flatter the policy it knows",
+	},
+	{
+		packages: []string{"balancer...", "socket...", "externalscaler...", "webhook..."}, imports: []string{module + "/internal/backtest..."}, deep: true,
+		reason: "production code depends on no simulation of itself",
 	},
 	{
 		packages: []string{"..."}, imports: []string{module},

@@ -34,6 +34,8 @@ const (
 const (
 	BalancerLeader           = "tidegate_balancer_leader"
 	BalancerDesired          = "tidegate_balancer_desired_replicas"
+	BalancerAsked            = "tidegate_balancer_asked_replicas"
+	BalancerShadow           = "tidegate_balancer_shadow"
 	BalancerUrgency          = "tidegate_balancer_urgency"
 	BalancerDecisionsTotal   = "tidegate_balancer_decisions_total"
 	BalancerStepSeconds      = "tidegate_balancer_step_seconds"
@@ -41,6 +43,7 @@ const (
 	BalancerBadBeatsTotal    = "tidegate_balancer_bad_heartbeats_total"
 	BalancerShardMovesTotal  = "tidegate_balancer_shard_moves_total"
 	BalancerOrphanShards     = "tidegate_balancer_shards_without_owner"
+	BalancerHeavyShards      = "tidegate_balancer_heavy_shards"
 	BalancerAuditFailures    = "tidegate_balancer_audit_failures_total"
 	BalancerFencedTotal      = "tidegate_balancer_fenced_writes_total"
 	BalancerStuckNodes       = "tidegate_balancer_stuck_nodes"

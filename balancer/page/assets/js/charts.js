@@ -47,7 +47,7 @@ export class Charts {
     const s = this.store.snapshot;
     if (!s) return;
     const label = (id, text) => setAttr(byId(id), "aria-label", `${text} Arrow keys move through time.`);
-    label("chart-fleet", `Chart of the last ${this.range}: ${s.totals.serving} nodes serving, ${s.decision.desired} desired.`);
+    label("chart-fleet", `Chart of the last ${this.range}: ${s.totals.serving} nodes serving, ${f.intent(s)}.`);
     label("chart-clients", `Chart of the last ${this.range}: ${f.count(s.totals.connections)} clients.`);
     label("chart-traffic", `Chart of the last ${this.range}: ${f.rate(s.totals.messagesPerSecond)} messages a second.`);
   }

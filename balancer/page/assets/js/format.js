@@ -59,6 +59,13 @@ export const signed = (n) => `${n >= 0 ? "+" : "−"}${rate(Math.abs(n))}`;
 /** decided says whether a decision was made at all; Go writes a time that never was as year 1. */
 export const decided = (decision) => !decision.at.startsWith("0001-");
 
+/** intent says in words how many nodes there should be, and in shadow mode that nobody acts on it. */
+export function intent({ decision, asked }) {
+  if (decision.mode !== "shadow") return `${count(decision.desired)} desired`;
+  const real = asked ? `${count(asked)} asked for` : "what is asked for is not known";
+  return `${real}, this policy would ask for ${count(decision.desired)}`;
+}
+
 export const limit = (name) => LIMITS[name] ?? name;
 
 export const urgency = (level) => URGENCIES[level] ?? `urgency ${level}`;

@@ -25,10 +25,12 @@ const when = (store, i) => el("time", {}, f.stamp(new Date(store.columns.at[i] *
 
 export function fleetChart(store) {
   const c = () => store.columns;
+  // What is asked for is a line of its own only where somebody else asks.
+  const asked = () => (store.shadow ? nullZero(c().asked) : c().at.map(() => null));
   return {
     // Nodes on their way out and in are stacked on the serving ones, as bands.
     columns: () => [
-      c().at, c().serving ?? [], sum(c().serving, c().away), sum(c().serving, c().away, c().starting), nullZero(c().desired),
+      c().at, c().serving ?? [], sum(c().serving, c().away), sum(c().serving, c().away, c().starting), nullZero(c().desired), asked(),
     ],
     scales: { y: fromZero(4) },
     axes: [axis({ size: AXIS_WIDTH, space: 34, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], values: whole })],
@@ -37,6 +39,7 @@ export function fleetChart(store) {
       { stroke: ink("--violet"), width: 0, paths: stepped(), ...noPoints },
       { stroke: ink("--tide"), width: 0, paths: stepped(), ...noPoints },
       { stroke: ink("--ink"), width: 1.5, paths: stepped(), ...noPoints },
+      { stroke: ink("--soft"), width: 1.5, dash: [5, 4], paths: stepped(), ...noPoints },
     ],
     bands: [
       { series: [2, 1], fill: ink("--violet-fill") },
@@ -49,7 +52,8 @@ export function fleetChart(store) {
 
 function fleetTip(store, i, plot) {
   const c = store.columns;
-  const rows = [["serving", f.count(c.serving[i])], ["desired", f.count(c.desired[i])]];
+  const rows = [["serving", f.count(c.serving[i])], [store.shadow ? "shadow would ask for" : "desired", f.count(c.desired[i])]];
+  if (store.shadow && c.asked?.[i]) rows.push(["asked for", f.count(c.asked[i])]);
   if (c.starting[i]) rows.push(["starting", f.count(c.starting[i])]);
   if (c.away[i]) rows.push(["leaving or draining", f.count(c.away[i])]);
   rows.push(["CPU", f.percent(c.cpu[i])], ["memory", f.percent(c.memory[i])], ["urgency", f.urgency(c.urgency[i])]);

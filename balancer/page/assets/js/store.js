@@ -23,6 +23,11 @@ export class Store {
     return this.columns.at.at(-1) ?? 0;
   }
 
+  /** shadow says that what is decided is shown and not acted on. */
+  get shadow() {
+    return this.snapshot?.decision.mode === "shadow";
+  }
+
   get firstAt() {
     return this.columns.at[0] ?? 0;
   }

@@ -15,6 +15,17 @@ export function showSummary(s) {
   showTraffic(s);
   showUse(s.totals);
   showWhy(s);
+  showShadow(s);
+}
+
+/** showShadow labels what is decided and what is asked for, which are two numbers in shadow mode. */
+function showShadow(s) {
+  const shadow = s.decision.mode === "shadow";
+  setText(byId("desired-word"), shadow ? "would ask" : "desired");
+  setText(byId("key-desired"), shadow ? "shadow would ask for" : "desired");
+  setHidden(byId("key-asked"), !shadow);
+  setHidden(byId("shadow"), !shadow);
+  if (shadow) setText(byId("shadow"), `shadow mode, nothing is acted on: ${f.intent(s)}`);
 }
 
 function showBar(s) {
@@ -27,7 +38,8 @@ function showBar(s) {
   if (f.decided(s.decision) && new Date(s.decision.expiresAt) <= new Date(s.now)) words.push("expired");
   setText(byId("mode"), words.join(" · "));
   setHidden(byId("mode"), words.length === 0);
-  document.title = `${s.totals.serving} of ${s.decision.desired} ${f.urgency(s.decision.urgency)} · ${s.fleet} · Tidegate`;
+  const wanted = s.decision.mode === "shadow" && s.asked ? s.asked : s.decision.desired;
+  document.title = `${s.totals.serving} of ${wanted} ${f.urgency(s.decision.urgency)} · ${s.fleet} · Tidegate`;
 }
 
 function showUrgency(d) {

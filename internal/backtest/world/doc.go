@@ -1,0 +1,14 @@
+// Package world is a fleet that exists only in arithmetic, second by second: pods that start late or never, nodes whose CPU,
+// memory and latency follow from what is on them, clients that come, stay for a while, are turned away and try again.
+//
+// It has no opinion about how many pods there should be. It gives every policy the same demand and the same pods; what
+// differs is how clients find a node: by chance, to the node with the fewest (sticky fleets: a client stays where it is), or
+// by the shard table of the balancer (movable fleets).
+//
+// What is simplified. Clients are a fluid: fractions of a client exist, so that nothing but chance itself is random. A node's
+// CPU is that of one second; what it cannot do in a second waits for the next and shows in its latency. A server turns a
+// handshake away when it has no CPU or memory left for it or has reached its limit of connections; this holds for the servers
+// of every row alike. A client that was turned away tries again 5 s later on the mean, one that was cut 2 s later. Heartbeats
+// and decisions arrive within their second. The table's steps are taken each second while anything moves or somebody comes or
+// goes, and every tableRest seconds otherwise, since nothing but heat can then be found; shard loads are read as often.
+package world

@@ -22,8 +22,8 @@ func UnitName(u hpa.Unit) string { return units[u] }
 
 // rulesText writes a behaviour in one field: "tolerance=0.1 stabilization=300s select=Max Pods:4/15s Percent:100/15s".
 func rulesText(r hpa.Rules) string {
-	fields := []string{fmt.Sprintf("tolerance=%s stabilization=%s select=%s",
-		strconv.FormatFloat(r.Tolerance, 'g', -1, 64), r.Stabilization, selects[r.Select])}
+	fields := append(make([]string, 0, 1+len(r.Policies)), fmt.Sprintf("tolerance=%s stabilization=%s select=%s",
+		strconv.FormatFloat(r.Tolerance, 'g', -1, 64), r.Stabilization, selects[r.Select]))
 	for _, p := range r.Policies {
 		fields = append(fields, fmt.Sprintf("%s:%d/%s", units[p.Unit], p.Value, p.Period))
 	}

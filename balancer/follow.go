@@ -50,7 +50,7 @@ func (f *Follower) Look(ctx context.Context) Sight {
 	}
 	s := Sight{Decision: f.k.decision(), Policy: p}
 	if seen, ok := f.b.views.Load(f.k.id); ok {
-		s.Model = seen.(*view).model //nolint:forcetypeassert,errcheck // the keeper stores nothing else
+		s.Model = seen.(*view).model
 	}
 	return s
 }

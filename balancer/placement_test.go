@@ -52,7 +52,7 @@ func TestAShardTooHeavyForANodeIsAloneAndReportedAndAddsNoPods(t *testing.T) {
 	for _, n := range w.nodes {
 		n.shape = busy(40, map[shard.ID]float64{heavy: 1200}, 1)
 	}
-	w.run(150, leader)
+	w.run(100, leader)
 	table := w.table()
 	alone := table.Rows[heavy].Owner
 	if owners, _ := owned(table); owners[alone] != 1 {
@@ -74,7 +74,7 @@ func TestAHotNodeGivesShardsAwayAndRaisesNoCount(t *testing.T) {
 	before := w.decision().Desired
 	w.nodes["chat-2"].shape = busy(320, nil, 1.9)
 	had, _ := owned(w.table())
-	for range 180 {
+	for range 120 {
 		w.run(1, leader)
 		if got := w.decision().Desired; got > before {
 			t.Fatalf("desired %d became %d: %s", before, got, w.decision().Note)
@@ -86,7 +86,7 @@ func TestAHotNodeGivesShardsAwayAndRaisesNoCount(t *testing.T) {
 	}
 	reading := w.nodes["chat-2"].speak(w.table())
 	if reading.CPU > 0.87 {
-		t.Errorf("the hot node is at %.2f CPU after three minutes: %v", reading.CPU, owners)
+		t.Errorf("the hot node is at %.2f CPU after two minutes: %v", reading.CPU, owners)
 	}
 }
 
@@ -96,7 +96,8 @@ func TestNodesAreToldWhatTheyCanCarryOnceThatIsLearned(t *testing.T) {
 	if got := limit("chat-0"); got != (shard.Limit{}) {
 		t.Errorf("limit %+v though nothing is learned yet: the node's own limits are better", got)
 	}
-	for i := range 420 {
+	w.policy.Learn.CapacityTeaching = time.Minute
+	for i := range 200 {
 		for _, n := range w.nodes {
 			n.shape = busy(40+i%60, nil, 1)
 		}

@@ -33,50 +33,55 @@ func (s *system) nonNegative() bool {
 
 // solve finds the free parts of theta by Cholesky's decomposition.
 func (s *system) solve() bool {
-	var free [regressors]int
-	n := 0
-	for i := range regressors {
-		if !s.fixed[i] {
-			free[n] = i
-			n++
-		}
-	}
+	a, b := s.without()
 	var l [regressors][regressors]float64
-	var y [regressors]float64
-	for r := range n {
-		i := free[r] //nolint:gosec // G602 does not see that rows and columns stay below regressors.
-		rest := s.b[i]
-		for j := range regressors {
-			if s.fixed[j] {
-				rest -= s.a[i][j] * s.theta[j]
-			}
-		}
+	for r := range regressors {
 		for c := range r + 1 {
-			sum := s.a[i][free[c]]
+			sum := a[r][c] //nolint:gosec // G602 does not see that rows and columns stay below regressors.
 			for k := range c {
 				sum -= l[r][k] * l[c][k] //nolint:gosec // G602 does not see that rows and columns stay below regressors.
 			}
 			if c < r {
 				l[r][c] = sum / l[c][c] //nolint:gosec // G602 does not see that rows and columns stay below regressors.
-				rest -= l[r][c] * y[c]
 				continue
 			}
 			// Written so that NaN fails.
 			if !(sum > tiny) {
 				return false
 			}
-			l[r][r] = math.Sqrt(sum)
+			l[r][r] = math.Sqrt(sum) //nolint:gosec // G602 does not see that rows and columns stay below regressors.
 		}
-		y[r] = rest / l[r][r]
 	}
-	for r := n - 1; r >= 0; r-- {
-		for k := r + 1; k < n; k++ {
-			y[r] -= l[k][r] * y[k]
+	for r := range regressors {
+		for k := range r {
+			b[r] -= l[r][k] * b[k]
 		}
-		y[r] /= l[r][r]
-		s.theta[free[r]] = y[r]
+		b[r] /= l[r][r]
 	}
+	for r := regressors - 1; r >= 0; r-- {
+		for k := r + 1; k < regressors; k++ {
+			b[r] -= l[k][r] * b[k]
+		}
+		b[r] /= l[r][r]
+	}
+	s.theta = b
 	return true
+}
+
+// without are the equations with what is fixed taken out of the others, and alone in its own.
+func (s *system) without() (a [regressors][regressors]float64, b [regressors]float64) {
+	a, b = s.a, s.b
+	for j, fixed := range s.fixed {
+		if !fixed {
+			continue
+		}
+		for i := range regressors {
+			b[i] -= a[i][j] * s.theta[j]
+			a[i][j], a[j][i] = 0, 0
+		}
+		a[j][j], b[j] = 1, s.theta[j]
+	}
+	return a, b
 }
 
 // tiny is a pivot that is only rounding.

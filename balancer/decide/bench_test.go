@@ -25,7 +25,7 @@ func thousand(b *testing.B, clients int) decide.State {
 func fleetOf(b *testing.B, count int) (policy.Policy, decide.State) {
 	b.Helper()
 	p := policy.Default()
-	p.ConnectionsPerPod, p.MaxReplicas = 100, 2*count
+	p.ConnectionsPerPod, p.MinReplicas, p.MaxReplicas = 100, count, 2*count
 	var s decide.State
 	for i := range 600 {
 		_, s = decide.Next(p, s, model(float64(i), nodes(count, 80+i/40)))

@@ -97,7 +97,7 @@ func (s State) validate() error {
 	return errors.Join(
 		ordered("levels", s.Levels, s.Level, s.Now), ordered("trends", s.Trends, s.Trend, s.Now),
 		ordered("needs", s.Needs, s.Need, s.Now), ordered("crowds", s.Crowds, s.Crowd, s.Now),
-		s.Quick.Validate(), s.Slow.Validate(), s.Learned.validate(s.Now),
+		s.Quick.Validate(), s.Slow.Validate(), s.Crush.Validate(), s.Learned.validate(s.Now),
 		s.Beliefs.validate(), validatePromises(s.Promises, s.Now))
 }
 

@@ -29,7 +29,7 @@ func ahead(p *policy.Policy, s *State, level capacity.Load, age float64, b Belie
 	seconds := b.Lead.Seconds() + age
 	slope := 0.0
 	if !s.Storm.Holds() {
-		slope = forecast.Trend(*p, level.Clients, s.Quick, s.Slow)
+		slope = forecast.Limited(forecast.Trend(*p, level.Clients, s.Quick, s.Slow), s.Crush)
 	}
 	trust, growth := 0.0, 1.0
 	if level.Clients > 0 {

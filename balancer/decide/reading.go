@@ -39,7 +39,7 @@ const (
 
 // read counts the nodes, averages over the serving ones and sums the work of all.
 func read(p *policy.Policy, f *load.Fleet, victims []fleet.NodeID) reading {
-	nominated := nominees(victims)
+	nominated := newNominees(victims)
 	retry := p.RefusedRetry.Seconds()
 	r := reading{pending: min(max(0, f.Pending), mostPending)}
 	stuck := min(max(0, f.Stuck), r.pending)
@@ -76,13 +76,22 @@ func read(p *policy.Policy, f *load.Fleet, victims []fleet.NodeID) reading {
 	return r
 }
 
-// nominees are the nodes that the last decision named. They are few: an eighth of a fleet, in one go.
+// nominees are the nodes that the last decision named, sorted.
 type nominees []fleet.NodeID
+
+func newNominees(victims []fleet.NodeID) nominees {
+	if len(victims) < 2 {
+		return victims
+	}
+	return slices.Sorted(slices.Values(victims))
+}
 
 // state is the node's state, where a nomination counts from the decision that made it.
 func (v nominees) state(n *load.Node) fleet.State {
-	if n.State == fleet.Serving && slices.Contains(v, n.Node) {
-		return fleet.Leaving
+	if n.State == fleet.Serving && len(v) > 0 {
+		if _, named := slices.BinarySearch(v, n.Node); named {
+			return fleet.Leaving
+		}
 	}
 	return n.State
 }

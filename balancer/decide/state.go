@@ -46,9 +46,10 @@ type State struct {
 	Need   Need    `json:"need,omitzero"`
 	Crowds []Need  `json:"crowds,omitempty"`
 	Crowd  Need    `json:"crowd,omitzero"`
-	// Quick and Slow are the lines through the trends.
+	// Quick and Slow are the lines through the trends; Crush is that through all demand while clients wait.
 	Quick forecast.Line `json:"quick,omitzero"`
 	Slow  forecast.Line `json:"slow,omitzero"`
+	Crush forecast.Line `json:"crush,omitzero"`
 	Learned
 	// Beliefs are what decisions rest on, and Promises the forecasts whose outcome is not known yet, the oldest first.
 	Beliefs  Beliefs   `json:"beliefs,omitzero"`
@@ -120,7 +121,7 @@ func (s State) advance(p *policy.Policy, now time.Time, r *reading) State {
 	s.calm(r, passed)
 	s.addLevel(p, now, &r.load)
 	s.Fit = s.Fit.Learn(*p, &r.lesson, passed.Seconds())
-	if s.addTrend(p, now, r.load.Connected) {
+	if s.addTrend(p, now, &r.load) {
 		s.Model = s.Fit.Believe(*p, s.Model)
 	}
 	s.Starts = s.Starts.See(*p, now, r.alive+r.pending, r.in.Serving+r.in.Leaving)

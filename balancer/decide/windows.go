@@ -67,12 +67,13 @@ func (s *Share) mean(n float64) capacity.Share {
 
 func (s *Share) sound() bool { return plausible(s.Nodes, s.Clients, s.Handshakes, s.CPU, s.Memory) }
 
-// Trend sums the connected clients of one bucket; Off sums how long after At they were read, in microseconds.
+// Trend sums the connected clients of one bucket and those that wait; Off sums how long after At they were read, in microseconds.
 type Trend struct {
 	At      int64   `json:"t"`
 	Off     int64   `json:"o"`
 	N       int     `json:"n"`
 	Clients float64 `json:"c"`
+	Waiting float64 `json:"w,omitempty"`
 }
 
 // Need is the largest value of one bucket: a need in nodes before the margin, or a crowd in clients.
@@ -101,7 +102,7 @@ func (b Level) moved(by int64) Level {
 
 func (b Trend) at() int64 { return b.At }
 
-func (b Trend) sound() bool { return b.N > 0 && plausible(b.Clients, float64(b.Off)) }
+func (b Trend) sound() bool { return b.N > 0 && plausible(b.Clients, b.Waiting, float64(b.Off)) }
 
 func (b Trend) moved(by int64) Trend {
 	b.At += by
@@ -164,25 +165,53 @@ func (s *State) addLevel(p *policy.Policy, now time.Time, l *capacity.Load) {
 }
 
 // addTrend draws the lines anew when a bucket turns, between they say the same; it reports whether one did.
-func (s *State) addTrend(p *policy.Policy, now time.Time, clients float64) bool {
+func (s *State) addTrend(p *policy.Policy, now time.Time, l *capacity.Load) bool {
 	width := max(p.SlopeShort/quickBuckets, p.SlopeLong/slowBuckets)
 	var turned bool
 	s.Trends, s.Trend, turned = turn(s.Trends, s.Trend, Trend{At: now.UnixMicro()}, p.SlopeLong, width)
 	s.Trend.N++
 	s.Trend.Off += now.UnixMicro() - s.Trend.At
-	s.Trend.Clients += clients
+	s.Trend.Clients += l.Connected
+	s.Trend.Waiting += max(0, l.Clients-l.Connected)
 	if turned {
 		var points [mostBuckets]forecast.Point
-		s.Quick = s.line(points[:0], p.SlopeShort.Microseconds())
-		s.Slow = s.line(points[:0], p.SlopeLong.Microseconds())
+		s.Quick = forecast.Through(s.points(points[:0], p.SlopeShort, connected))
+		s.Slow = forecast.Through(s.points(points[:0], p.SlopeLong, connected))
+		s.Crush = s.crush(p, points[:0])
 	}
 	return turned
 }
 
-// line draws the trend of connected clients over the last window.
-func (s *State) line(points []forecast.Point, windowMicros int64) forecast.Line {
-	oldest := s.Now.UnixMicro() - windowMicros
-	point := func(b Trend) {
+func connected(b *Trend) float64 { return b.Clients }
+
+func demanded(b *Trend) float64 { return b.Clients + b.Waiting }
+
+const (
+	// crushPart is the part of the quick window in which new demand is looked for while clients wait.
+	crushPart = 3
+	// queue is the part of the clients that must have waited for the rise to be theirs.
+	queue = 0.02
+)
+
+// crush is how fast demand grows while there are clients that wait, or were a moment ago: what comes on to nodes then is those
+// who waited, and they are in the level already. Without such it is nothing that limits a trend.
+func (s *State) crush(p *policy.Policy, points []forecast.Point) forecast.Line {
+	var in, out float64
+	oldest := s.Now.Add(-p.SlopeShort).UnixMicro()
+	for i := len(s.Trends) - 1; i >= 0 && s.Trends[i].At > oldest; i-- {
+		in += s.Trends[i].Clients
+		out += s.Trends[i].Waiting
+	}
+	if out <= queue*in {
+		return forecast.Line{}
+	}
+	return forecast.Through(s.points(points, p.SlopeShort/crushPart, demanded))
+}
+
+// points are the readings of the last window.
+func (s *State) points(points []forecast.Point, window time.Duration, of func(*Trend) float64) []forecast.Point {
+	oldest := s.Now.Add(-window).UnixMicro()
+	point := func(b *Trend) {
 		if b.At <= oldest {
 			return
 		}
@@ -190,14 +219,14 @@ func (s *State) line(points []forecast.Point, windowMicros int64) forecast.Line 
 		points = append(points, forecast.Point{
 			// Times are taken from the window's start: a float64 of absolute microseconds would be coarse.
 			At:    (float64(b.At-oldest) + float64(b.Off)/n) / microsecond,
-			Value: b.Clients / n,
+			Value: of(b) / n,
 		})
 	}
-	for _, b := range s.Trends {
-		point(b)
+	for i := range s.Trends {
+		point(&s.Trends[i])
 	}
-	point(s.Trend)
-	return forecast.Through(points)
+	point(&s.Trend)
+	return points
 }
 
 // addNeed keeps one bucket more than the longest delay: a bucket counts until its last reading is too old.

@@ -25,6 +25,18 @@ func Trend(p policy.Policy, level float64, quick, slow Line) float64 {
 	}
 }
 
+// Limited is a trend of connected clients that is not steeper than that of all demand: while a queue is let in the nodes fill
+// faster than clients come. A line through too few readings limits nothing.
+func Limited(slope float64, demand Line) float64 {
+	if demand.Points < fewestLimit {
+		return slope
+	}
+	return min(slope, max(0, demand.Slope))
+}
+
+// fewestLimit is how many readings of all demand limit a trend.
+const fewestLimit = 4
+
 func significant(p policy.Policy, level float64, l Line, window float64) bool {
 	return l.Points >= fewestPoints && l.Slope > 0 && l.Fit >= p.SlopeFit && l.Slope*window > smallestChange*level
 }

@@ -121,3 +121,23 @@ func TestTheForecastIsBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestAQueueThatIsLetInIsNoTrend(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		slope  float64
+		demand forecast.Line
+		want   float64
+	}{
+		"nobody waited":                   {90, forecast.Line{}, 90},
+		"the queue empties":               {90, forecast.Line{Slope: 3, Points: 8}, 3},
+		"the queue grows":                 {90, forecast.Line{Slope: 300, Points: 8}, 90},
+		"those who waited go away":        {90, forecast.Line{Slope: -20, Points: 8}, 0},
+		"too few readings to say so":      {90, forecast.Line{Slope: 3, Points: 3}, 90},
+		"nobody comes while a queue grew": {0, forecast.Line{Slope: 300, Points: 8}, 0},
+	} {
+		if got := forecast.Limited(c.slope, c.demand); got != c.want {
+			t.Errorf("%s: %v clients/s, want %v", name, got, c.want)
+		}
+	}
+}

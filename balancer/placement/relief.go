@@ -121,6 +121,10 @@ func (o offer) better(than offer) bool {
 // worthStep is by what factor the load for a client must differ to matter.
 const worthStep = 1.5
 
+// core is the part of a node's load from which on a shard is not given away: the others go. To move it would move the
+// hotspot, and what it really costs does not show on a node that has no more to give.
+const core = 0.5
+
 // pick is the best shard to take off the giver and who takes it, or nowhere.
 func (w *ward) pick(giver int) (s, to int) {
 	node, use := &w.Picture.Nodes[giver], w.uses[giver]
@@ -128,6 +132,7 @@ func (w *ward) pick(giver int) (s, to int) {
 	if use.Memory > use.CPU {
 		dimension = func(u Use) float64 { return u.Memory }
 	}
+	all := dimension(less(use, node.Stand.Fixed))
 	best, taker := offer{shard: nowhere}, nowhere
 	for i, owner := range w.owners {
 		if owner != node.ID || flag(w.Held, i) || i >= len(w.Picture.Shards) {
@@ -135,7 +140,7 @@ func (w *ward) pick(giver int) (s, to int) {
 		}
 		t := w.Picture.Shards[i]
 		by := dimension(w.Picture.Model.Cost(t).times(node.Stand.Scale))
-		if !(by > 0) {
+		if !(by > 0) || by > core*all {
 			continue
 		}
 		o := offer{shard: i, worth: math.Round(math.Log(by/max(1, t.Clients)) / math.Log(worthStep)), by: by, over: by > dimension(use)-w.Cool}

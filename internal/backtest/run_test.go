@@ -38,7 +38,7 @@ func TestEveryRowRunsOnEveryTraceWithEverySeed(t *testing.T) {
 	calls, last := 0, 0
 	got := results(t, backtest.Options{
 		Recorded: []trace.Trace{little()}, Seeds: []uint64{4, 5}, Points: 10,
-		Progress: func(done, total int) { calls, last = calls+1, total },
+		Progress: func(_, total int) { calls, last = calls+1, total },
 	})
 	rows := backtest.RowNames()
 	if len(got) != 2*len(rows) || calls != len(got) || last != len(got) {

@@ -35,6 +35,7 @@ func drawTable(t *rapid.T) *Table {
 		table.Nodes[name] = Node{
 			URL:   rapid.String().Draw(t, "url"),
 			State: rapid.SampledFrom([]fleet.State{fleet.Starting, fleet.Serving, fleet.Leaving, fleet.Draining, fleet.Gone}).Draw(t, "state"),
+			Limit: Limit{Sessions: rapid.IntRange(0, math.MaxInt32).Draw(t, "sessions"), Handshakes: rapid.IntRange(0, 2000).Draw(t, "handshakes")},
 		}
 	}
 	for range rapid.IntRange(1, 20).Draw(t, "shards") {
@@ -62,6 +63,22 @@ func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
 			t.Fatalf("the table changed on its way (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// Leaders and nodes of two versions read each other's tables: an older one says nothing of limits and passes over them.
+func TestATableWithoutLimitsReadsAsNoLimit(t *testing.T) {
+	t.Parallel()
+	body, err := testTable().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(body), "limit") {
+		t.Errorf("a node without a limit is told of one: %s", body)
+	}
+	got, err := Decode(body)
+	if err != nil || got.Nodes["a"].Limit != (Limit{}) {
+		t.Errorf("limit %+v, error %v: want none", got.Nodes["a"].Limit, err)
+	}
 }
 
 func TestEqualTablesGiveEqualBytes(t *testing.T) {
@@ -114,6 +131,8 @@ func TestEncodeRefusesWhatDecodeWouldRefuse(t *testing.T) {
 		"no rows":                               {func(t *Table) { t.Rows = nil }, "0 rows: want 1 to 65536"},
 		"no fleet":                              {func(t *Table) { t.Fleet = fleet.ID{} }, "fleet namespace"},
 		"a state that does not exist":           {func(t *Table) { t.Nodes["a"] = Node{State: 77} }, `node "a": state(77) is unknown`},
+		"a limit below nothing":                 {func(t *Table) { t.Nodes["a"] = Node{State: fleet.Serving, Limit: Limit{Sessions: -1}} }, `node "a": limit of -1 sessions`},
+		"a limit beyond all nodes":              {func(t *Table) { t.Nodes["a"] = Node{State: fleet.Serving, Limit: Limit{Handshakes: math.MaxInt32 + 1}} }, "2147483648 handshakes/s: want 0 to 2147483647"},
 		"a version that cannot grow":            {func(t *Table) { t.Version = math.MaxUint64 }, "version 18446744073709551615"},
 		"a row version that cannot be written":  {func(t *Table) { t.Rows[0].Version = math.MaxInt64 }, "shard 0 has version 9223372036854775807"},
 	} {

@@ -37,7 +37,7 @@ func rebuild(t *testing.T, decisions []decision.Decision) (recording.Progress, [
 
 func TestDecisionsMakeACoarseRecordingThatSaysSo(t *testing.T) {
 	t.Parallel()
-	decisions := audited(story(policy.Default(), 600, swell))
+	decisions := audited(story(policy.Default(), 400, swell))
 	if len(decisions) < 2 {
 		t.Fatalf("the story has %d decisions", len(decisions))
 	}
@@ -89,7 +89,7 @@ func TestStartingStuckAndStaleNodesAreRebuilt(t *testing.T) {
 
 func TestDecisionsThatNoFleetMadeAreLeftOut(t *testing.T) {
 	t.Parallel()
-	good := audited(story(policy.Default(), 600, swell))
+	good := audited(story(policy.Default(), 400, swell))
 	spoiled := make([]decision.Decision, 6)
 	for i := range spoiled {
 		spoiled[i] = good[0]
@@ -116,7 +116,7 @@ func TestARebuildingThatIsInterruptedSaysSo(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := recording.FromDecisions(ctx, &bytes.Buffer{}, chat, audited(story(policy.Default(), 600, swell)), policy.Default()); err == nil {
+	if _, err := recording.FromDecisions(ctx, &bytes.Buffer{}, chat, audited(story(policy.Default(), 400, swell)), policy.Default()); err == nil {
 		t.Error("a part of the past looks like all of it")
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 func TestAFileThatEndsEarlyIsReadUpToThere(t *testing.T) {
 	t.Parallel()
-	frames := story(policy.Default(), 120, func(i int) int { return 100 + i })
+	frames := story(policy.Default(), 25, func(i int) int { return 100 + i })
 	whole := written(t, header(), frames...)
 	rapid.Check(t, func(t *rapid.T) {
 		cut := rapid.IntRange(0, len(whole)-1).Draw(t, "bytes")
@@ -57,7 +57,7 @@ func TestARecorderThatIsKilledLosesAFewSeconds(t *testing.T) {
 
 func TestAFileThatLostBytesInTheMiddleIsNeverTakenForWhole(t *testing.T) {
 	t.Parallel()
-	frames := story(policy.Default(), 60, func(i int) int { return 100 + i })
+	frames := story(policy.Default(), 15, func(i int) int { return 100 + i })
 	whole := written(t, header(), frames...)
 	rapid.Check(t, func(t *rapid.T) {
 		at := rapid.IntRange(10, len(whole)-1).Draw(t, "byte")

@@ -37,13 +37,13 @@ func swell(second int) int { return 600 + min(second, 300)*3 }
 func TestTheRecordedPolicyDecidesWhatItDecided(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
-	frames := story(p, 900, swell)
+	frames := story(p, 500, swell)
 	out := replayed(t, written(t, header(), frames...))
-	if out.Agreed != 1 || out.Frames != 900 || out.Incomplete != "" || out.Gaps != 0 || len(out.Changed) != 0 {
+	if out.Agreed != 1 || out.Frames != 500 || out.Incomplete != "" || out.Gaps != 0 || len(out.Changed) != 0 {
 		t.Errorf("%d frames agree in %.3f, gaps %d, %q, changed %v: a replay that differs by itself says nothing of another policy",
 			out.Frames, out.Agreed, out.Gaps, out.Incomplete, out.Changed)
 	}
-	if out.Replayed.Peak != frames[899].Decision.Desired || out.Replayed.PodSeconds != out.Decided.PodSeconds {
+	if out.Replayed.Peak != frames[499].Decision.Desired || out.Replayed.PodSeconds != out.Decided.PodSeconds {
 		t.Errorf("replayed %+v, decided %+v", out.Replayed, out.Decided)
 	}
 }
@@ -51,9 +51,9 @@ func TestTheRecordedPolicyDecidesWhatItDecided(t *testing.T) {
 func TestAReplayGoesOnFromTheLeadersMemory(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
-	frames := story(p, 1200, func(i int) int { return max(300, 1200-2*i) })
+	frames := story(p, 800, func(i int) int { return max(300, 1200-2*i) })
 	var s decide.State
-	for _, f := range frames[:600] {
+	for _, f := range frames[:400] {
 		_, s = decide.Next(p, s, f.Model)
 	}
 	memory, err := s.Encode()
@@ -62,21 +62,21 @@ func TestAReplayGoesOnFromTheLeadersMemory(t *testing.T) {
 	}
 	warm, cold := header(), header()
 	warm.Memory = memory
-	if out := replayed(t, written(t, warm, frames[600:]...)); out.Agreed != 1 || out.Cold != "" {
+	if out := replayed(t, written(t, warm, frames[400:]...)); out.Agreed != 1 || out.Cold != "" {
 		t.Errorf("with the leader's memory %.3f agree (%s), want all", out.Agreed, out.Cold)
 	}
-	out := replayed(t, written(t, cold, frames[600:]...))
+	out := replayed(t, written(t, cold, frames[400:]...))
 	if out.Cold == "" {
 		t.Error("a replay without memory must say so")
 	}
-	if out.Replayed.Peak > frames[600].Decision.Desired {
-		t.Errorf("it begins with %d, though %d stood", out.Replayed.Peak, frames[600].Decision.Desired)
+	if out.Replayed.Peak > frames[400].Decision.Desired {
+		t.Errorf("it begins with %d, though %d stood", out.Replayed.Peak, frames[400].Decision.Desired)
 	}
 }
 
 func TestAnotherCeilingAsksForAnotherCount(t *testing.T) {
 	t.Parallel()
-	file := written(t, header(), story(policy.Default(), 900, swell)...)
+	file := written(t, header(), story(policy.Default(), 500, swell)...)
 	out := replayed(t, file, "cpuCeiling=0.6")
 	if out.Replayed.Peak <= out.Decided.Peak || out.Agreed == 1 {
 		t.Errorf("a ceiling of 0.6 asks for %d, one of 0.87 for %d: want more", out.Replayed.Peak, out.Decided.Peak)
@@ -200,11 +200,11 @@ func TestSettingsThatNoPolicyCanHaveAreRefusedByName(t *testing.T) {
 
 func TestASeriesIsShortWhateverTheRecordingsLength(t *testing.T) {
 	t.Parallel()
-	frames := story(policy.Default(), 5000, func(i int) int { return 100 + i%7 })
-	frames[2500].Model.Nodes[0].CPU = 0.99
+	frames := story(policy.Default(), 1300, func(i int) int { return 100 + i%7 })
+	frames[650].Model.Nodes[0].CPU = 0.99
 	s := replayed(t, written(t, header(), frames...)).Series
 	if n := len(s.At); n < 300 || n > 600 || len(s.Need) != n || len(s.Bad) != n || len(s.Replayed) != n {
-		t.Errorf("%d points for 5000 seconds, want 300 to 600 in every column", n)
+		t.Errorf("%d points for 1300 seconds, want 300 to 600 in every column", n)
 	}
 	worst := 0.0
 	for i := range s.At {
@@ -214,6 +214,6 @@ func TestASeriesIsShortWhateverTheRecordingsLength(t *testing.T) {
 		worst = max(worst, s.Bad[i])
 	}
 	if worst == 0 {
-		t.Error("one bad second of 5000 is nowhere on the chart")
+		t.Error("one bad second of 1300 is nowhere on the chart")
 	}
 }

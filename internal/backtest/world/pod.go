@@ -18,7 +18,7 @@ type Pod struct {
 	ID fleet.NodeID
 	// Created and Up are seconds: when the pod was made, and when its node first speaks.
 	Created, Up int
-	// ServedAt is when it first took its part; 0 and Serving false before.
+	// State is its own word, but for Leaving, which the table makes of a nomination.
 	State fleet.State
 	// Served says that it once served; ServesSince when that began.
 	Served      bool
@@ -42,7 +42,6 @@ type Pod struct {
 	limit               shard.Limit
 	Messages            float64
 	Handshakes, Refused float64
-	sequence            uint64
 	// said is the last heartbeat of a node that is silent.
 	said                     load.Heartbeat
 	silentSince, silentUntil int
@@ -52,8 +51,8 @@ type Pod struct {
 	share, keep, add float64
 	strands          []strand
 	// shards are what it says of them; good until it speaks again.
-	shards       []load.Shard
-	sent, taking float64
+	shards []load.Shard
+	taking float64
 }
 
 // strand are clients of a shard on a node that owns it no more.

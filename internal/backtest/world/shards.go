@@ -1,11 +1,5 @@
 package world
 
-import (
-	"math"
-)
-
-func sqrt(x float64) float64 { return math.Sqrt(x) }
-
 // serveShards is a second of a fleet whose clients go where the table says.
 func (w *World) serveShards() {
 	t := w.table
@@ -24,11 +18,8 @@ func (w *World) serveShards() {
 		owned += p.share
 	}
 	again, back := perSecond(w.o.Physics.Retry), perSecond(w.o.Physics.Return)
-	orphans := fresh * max(0, 1-owned)
 	if owned > 0 {
-		// Who waited for a shard that nobody owned finds its owner, or waits on with the others.
-		orphans -= w.waiting*again + w.returning*back
-		orphans = max(0, orphans)
+		// Who waited for a shard that nobody owned finds an owner.
 		fresh += w.waiting*again + w.returning*back
 		w.waiting *= 1 - again
 		w.returning *= 1 - back

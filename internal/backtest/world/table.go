@@ -1,10 +1,12 @@
 package world
 
 import (
+	"math"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/move"
 	"github.com/tidegate/tidegate/balancer/placement"
+	"github.com/tidegate/tidegate/internal/backtest/trace"
 	"github.com/tidegate/tidegate/internal/decision"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
@@ -13,11 +15,9 @@ import (
 
 const (
 	// tableRest is how many seconds the table rests at most, tableLook where a node is hot.
-	tableRest, tableLook = 30, 5
+	tableRest, tableLook = 30, 10
 	// mostStart is how many seconds a node may wait for its share before it counts as serving.
 	mostStart = 60
-	// smallestKeep is when the reckoning of shards begins anew, before it loses precision.
-	smallestKeep = 1e-6
 )
 
 // fleetID names the one fleet of a world.
@@ -38,11 +38,11 @@ type table struct {
 	owner []*Pod
 	at    []float64
 	// since is when each shard's move began.
-	since  []int
-	moving bool
-	ranAt  int
-	nodes  []load.Node
-	pods   map[fleet.NodeID]*Pod
+	since []int
+	// ranAt is when the rules were last asked, and readyAt when the next shard that moves is warm.
+	ranAt, readyAt int
+	nodes          []load.Node
+	pods           map[fleet.NodeID]*Pod
 }
 
 // newTable is a table whose shards have as many clients as hashing gives them.
@@ -53,9 +53,9 @@ func newTable(w *World) *table {
 		pods: map[fleet.NodeID]*Pod{},
 	}
 	luck, sum := w.chances, 0.0
-	each := slowestPeak / float64(n)
+	each := hashed / float64(n)
 	for i := range t.part {
-		t.part[i] = max(1, each+sqrt(each)*luck.NormFloat64())
+		t.part[i] = max(1, each+math.Sqrt(each)*luck.NormFloat64())
 		sum += t.part[i]
 	}
 	for i := range t.part {
@@ -64,8 +64,8 @@ func newTable(w *World) *table {
 	return t
 }
 
-// slowestPeak is a fleet's clients for the unevenness of its shards: that of a hash over so many.
-const slowestPeak = 120_000
+// hashed is over how many clients the unevenness of shards is that of a hash.
+const hashed = trace.DefaultPeak
 
 // settle gives every shard an owner, and every client its place.
 func (t *table) settle(clients float64) {
@@ -81,7 +81,7 @@ func (t *table) settle(clients float64) {
 // turn takes the table's steps of this second, when there can be any.
 func (t *table) turn(o Order) {
 	w := t.w
-	if since := w.now - t.ranAt; !w.changed && !t.moving && since < tableRest && (since < tableLook || !w.hurts()) {
+	if since := w.now - t.ranAt; !w.changed && w.now < t.readyAt && since < tableRest && (since < tableLook || !w.hurts()) {
 		return
 	}
 	w.changed = false
@@ -179,7 +179,7 @@ func (t *table) warm(s shard.ID, id fleet.NodeID) bool {
 // follow makes the world what the table says.
 func (t *table) follow(next *shard.Table) {
 	if next == t.table {
-		t.moving = t.anyMoves()
+		t.readyAt = t.nextReady()
 		return
 	}
 	for i := range next.Rows {
@@ -192,19 +192,21 @@ func (t *table) follow(next *shard.Table) {
 		}
 	}
 	t.table = next
-	t.moving = t.anyMoves()
+	t.readyAt = t.nextReady()
 	for id, p := range t.pods {
 		p.limit = next.Nodes[id].Limit
 	}
 }
 
-func (t *table) anyMoves() bool {
+// nextReady is when a shard that moves can next be flipped; never while none moves.
+func (t *table) nextReady() int {
+	at, warm := never, int(t.w.o.Physics.Warm.Seconds())
 	for i := range t.table.Rows {
 		if t.table.Rows[i].Next != "" {
-			return true
+			at = min(at, max(t.since[i]+warm, t.w.now+1))
 		}
 	}
-	return false
+	return at
 }
 
 // heartbeats are what the nodes say of themselves and of their shards.

@@ -51,9 +51,13 @@ func (s *State) believe(p *policy.Policy, level capacity.Load, serving int) Beli
 	return b
 }
 
-// expect looks ahead on the newest beliefs, or on those that were taken up last where the newest ask for more without reason.
+// expect looks ahead on the newest beliefs, or on those that were taken up last where the newest ask for more without reason. While
+// what was asked for does not serve, forecasts fail for want of it, and no larger margin helps.
 func (s *State) expect(p *policy.Policy, level capacity.Load, age float64, serving int) outlook {
 	fresh := s.believe(p, level, serving)
+	if s.Decided && s.Beliefs.known() && serving < s.Last.Desired {
+		fresh.Margin = min(fresh.Margin, s.Beliefs.Margin)
+	}
 	o := ahead(p, s, level, age, fresh)
 	if s.Decided && s.Beliefs.known() && o.work.Want > s.Last.Desired && !s.Beliefs.stale(level, serving) {
 		return ahead(p, s, level, age, s.Beliefs)

@@ -79,7 +79,7 @@ func (c *circumstances) lookAhead() {
 	level, age := m.level(c.p)
 	m.weather(c.p, level.Connected)
 	m.judge(c.p, level)
-	c.look = m.expect(c.p, level, age, c.r.in.Serving)
+	c.look = m.expect(c.p, level, age, c.r.in.Serving+c.r.in.Leaving)
 	m.promise(c.p, &c.look)
 	c.regret = m.Hindsight.Regret(*c.p, c.now)
 	c.delay, c.hysteresis = hindsight.Quiet(*c.p, c.regret)

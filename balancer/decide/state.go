@@ -146,7 +146,8 @@ func (s *State) calm(r *reading, passed time.Duration) {
 
 // weather says whether clients have fallen away all at once.
 func (s *State) weather(p *policy.Policy, clients float64) {
-	s.Storm = s.Storm.See(*p, s.Now, s.addCrowd(p, s.Now, clients), clients)
+	earlier, highest := s.addCrowd(p, s.Now, clients)
+	s.Storm = s.Storm.See(*p, s.Now, earlier, highest, clients)
 }
 
 // remember keeps what the next decision needs of this one.

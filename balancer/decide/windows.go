@@ -242,12 +242,19 @@ func (s *State) largest(p *policy.Policy, delay time.Duration, need float64) flo
 	return most(s.Needs, s.Need, s.Now.Add(-delay-p.ScaleInDelay/needBuckets), need)
 }
 
-// addCrowd remembers how many clients there were lately, and returns the most of them.
-func (s *State) addCrowd(p *policy.Policy, now time.Time, clients float64) float64 {
+// addCrowd remembers how many clients there were lately, and returns the most of them within the storm's window and in the one
+// before that.
+func (s *State) addCrowd(p *policy.Policy, now time.Time, clients float64) (earlier, highest float64) {
 	width := p.Storm.Window / crowdBuckets
-	s.Crowds, s.Crowd, _ = turn(s.Crowds, s.Crowd, Need{At: now.UnixMicro()}, p.Storm.Window, width)
+	s.Crowds, s.Crowd, _ = turn(s.Crowds, s.Crowd, Need{At: now.UnixMicro()}, 2*p.Storm.Window, width)
 	s.Crowd.Most = max(s.Crowd.Most, clients)
-	return most(s.Crowds, s.Crowd, now.Add(-p.Storm.Window), clients)
+	begin := now.Add(-p.Storm.Window)
+	for _, b := range s.Crowds {
+		if b.At <= begin.UnixMicro() {
+			earlier = max(earlier, b.Most)
+		}
+	}
+	return earlier, most(s.Crowds, s.Crowd, begin, clients)
 }
 
 // most is the largest of the buckets after a time, and of a value.

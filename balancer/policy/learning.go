@@ -31,7 +31,7 @@ type Learning struct {
 // Storm are the constants of the storm guard: clients that fall away all at once come back all at once.
 type Storm struct {
 	Guard  bool          `name:"stormGuard" trigger:"yes" help:"take a sudden fall of clients for an outage, and keep the nodes for their return"`
-	Fall   float64       `name:"stormFall" min:"0.01" max:"1" unit:"fraction" help:"clients that fall by more than this within stormWindow are an outage"`
+	Fall   float64       `name:"stormFall" min:"0.01" max:"1" unit:"fraction" help:"clients that fall by more than this within stormWindow, and by that much more than in the window before, are an outage"`
 	Window time.Duration `name:"stormWindow" min:"1s" max:"1h" help:"how quick a fall must be to be an outage"`
 	Hold   time.Duration `name:"stormHold" min:"1s" max:"24h" help:"how long after such a fall no node leaves and no trend is believed, unless the clients are back before; shorter where they did not come back from earlier falls"`
 }
@@ -50,7 +50,7 @@ func defaultLearning() Learning {
 		Capacity: true, CapacityTeaching: 3 * time.Minute, CapacityHalfLife: time.Hour, CapacityJump: 3, CapacityDoubt: 0.05,
 		TeachUptime: time.Minute, TeachCPU: 0.97,
 		Trend: true, TrendHalfLife: time.Hour, TrendExtreme: 0.5,
-		Margin: true, MarginQuantile: 0.99, MarginHalfLife: 12 * time.Hour, MarginTrust: 2 * time.Hour, MarginLeast: 1.07, MarginMost: 1.35,
+		Margin: true, MarginQuantile: 0.99, MarginHalfLife: 12 * time.Hour, MarginTrust: 2 * time.Hour, MarginLeast: 1.09, MarginMost: 1.35,
 		StartTimes: true, StartTimeMost: 3 * time.Minute,
 	}
 }

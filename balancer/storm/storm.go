@@ -13,9 +13,10 @@ import (
 // three happened to leave are no outage.
 const chance = 3
 
-// Fell says that clients have fallen too fast for a quiet hour: highest is the most there were within the window, now what is left.
-func Fell(p policy.Policy, highest, now float64) bool {
-	fall := highest - now
+// Fell says that clients have fallen too fast for a quiet hour: highest is the most there were within the window, earlier the most in
+// the window before that, now what is left. A fall that only goes on as it went before is the end of a rush, and no outage.
+func Fell(p policy.Policy, earlier, highest, now float64) bool {
+	fall := highest - now - max(0, earlier-highest)
 	return p.Storm.Guard && fall > p.Storm.Fall*highest && fall > chance*math.Sqrt(highest)
 }
 
@@ -43,9 +44,9 @@ const (
 // Holds says that a hold is on.
 func (w Watch) Holds() bool { return !w.Until.IsZero() }
 
-// See is what is known after one more look: the most clients there were within the window, and how many are left. A hold begins anew
+// See is what is known after one more look: the most clients there were in the window before the last, and within it, and how many are left. A hold begins anew
 // with every look at which they have fallen. When they are back it lasts until no trend remembers how they came.
-func (w Watch) See(p policy.Policy, now time.Time, highest, clients float64) Watch {
+func (w Watch) See(p policy.Policy, now time.Time, earlier, highest, clients float64) Watch {
 	if !p.Storm.Guard {
 		return Watch{Doubt: w.Doubt}
 	}
@@ -62,7 +63,7 @@ func (w Watch) See(p policy.Policy, now time.Time, highest, clients float64) Wat
 			}
 		}
 	}
-	if Fell(p, highest, clients) {
+	if Fell(p, earlier, highest, clients) {
 		w.Crowd, w.Back = max(w.Crowd, highest), false
 		w.Until = now.Add(time.Duration(max(leastHeld, 1-w.Doubt) * float64(p.Storm.Hold)))
 	}

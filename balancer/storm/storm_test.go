@@ -13,27 +13,31 @@ func TestWhatIsAnOutage(t *testing.T) {
 	t.Parallel()
 	p := policy.Default()
 	for name, c := range map[string]struct {
-		highest, now float64
-		want         bool
+		earlier, highest, now float64
+		want                  bool
 	}{
-		"a sixth is gone":                 {10_000, 8_400, true},
-		"an eighth is gone":               {10_000, 8_750, false},
-		"all are gone":                    {10_000, 0, true},
-		"nobody has left":                 {10_000, 10_000, false},
-		"more than there were":            {100, 900, false},
-		"a third of a handful":            {12, 8, false},
-		"half of a small crowd":           {100, 50, true},
-		"nobody was there":                {0, 0, false},
-		"a number that is none":           {math.NaN(), 5, false},
-		"a crowd that is none":            {1000, math.NaN(), false},
-		"a quarter of two hundred by one": {200, 157, true},
+		"a sixth is gone":                 {10_000, 10_000, 8_400, true},
+		"an eighth is gone":               {10_000, 10_000, 8_750, false},
+		"all are gone":                    {10_000, 10_000, 0, true},
+		"nobody has left":                 {10_000, 10_000, 10_000, false},
+		"more than there were":            {100, 100, 900, false},
+		"a third of a handful":            {12, 12, 8, false},
+		"half of a small crowd":           {100, 100, 50, true},
+		"a rush that ends as it did":      {10_000, 8_000, 6_000, false},
+		"a crash after the end of a rush": {10_000, 9_500, 7_000, true},
+		"a crash after a steep rise":      {2_000, 10_000, 5_000, true},
+		"what was before is no number":    {math.NaN(), 10_000, 5_000, false},
+		"nobody was there":                {0, 0, 0, false},
+		"a number that is none":           {5, math.NaN(), 5, false},
+		"a crowd that is none":            {1000, 1000, math.NaN(), false},
+		"a quarter of two hundred by one": {200, 200, 157, true},
 	} {
-		if got := storm.Fell(p, c.highest, c.now); got != c.want {
+		if got := storm.Fell(p, c.earlier, c.highest, c.now); got != c.want {
 			t.Errorf("%s: outage %t, want %t", name, got, c.want)
 		}
 	}
 	p.Storm.Guard = false
-	if storm.Fell(p, 10_000, 0) {
+	if storm.Fell(p, 10_000, 10_000, 0) {
 		t.Error("a guard that is off holds the fleet")
 	}
 }
@@ -50,7 +54,7 @@ func hour(w storm.Watch, p policy.Policy, from time.Time, to float64, away time.
 				highest = to
 			}
 		}
-		if w = w.See(p, from.Add(at), highest, clients); w.Holds() {
+		if w = w.See(p, from.Add(at), highest, highest, clients); w.Holds() {
 			held++
 		}
 	}

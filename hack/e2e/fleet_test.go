@@ -24,6 +24,7 @@ import (
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/keys"
 	"github.com/tidegate/tidegate/internal/load"
+	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // band is a fleet of one story: a Deployment, and mostly a ScaledObject of the same name that scales it.
@@ -185,6 +186,26 @@ func (b *band) status(ctx context.Context) (page.Snapshot, error) {
 		return page.Snapshot{}, fmt.Errorf("the page knows no fleet %s", b.id)
 	}
 	return *answer.Snapshot, nil
+}
+
+// owners are the nodes that own the shards, in the order of the shards.
+func (b *band) owners(ctx context.Context) ([]fleet.NodeID, error) {
+	reading, err := fenced.NewCell(b.c.redis, keys.Table(b.id), time.Second).Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !reading.Found {
+		return nil, fmt.Errorf("%s has no table", b.id)
+	}
+	table, err := shard.Decode(reading.Body)
+	if err != nil {
+		return nil, err
+	}
+	owners := make([]fleet.NodeID, len(table.Rows))
+	for i, row := range table.Rows {
+		owners[i] = row.Owner
+	}
+	return owners, nil
 }
 
 // beats are the newest heartbeats.

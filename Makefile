@@ -15,6 +15,7 @@ PKGS ?= ./...
 # Property tests draw the same cases every time, so that a red run is the change's fault; SEED=0 explores.
 SEED ?= 20261124
 DEMO ?=
+BACKTEST ?=
 # CLUSTER=kind takes kind instead of the local cluster, for cluster-up, -down and -status only: it brings Kubernetes and KEDA, no
 # Redis, no Kafka and no end-to-end tests. PROFILE=no-tolerance has an autoscaler that ignores small steps.
 CLUSTER ?= local
@@ -35,6 +36,10 @@ build: ## build the one binary, static, into bin/
 .PHONY: demo
 demo: build ## the main job on this machine in two minutes, only Go needed (DEMO="--chaos --keep" for more)
 	./$(BIN) demo $(DEMO)
+
+.PHONY: backtest
+backtest: build ## every policy on every built-in trace, side by side (BACKTEST="--trace ramp --seed 1 --html report.html")
+	./$(BIN) backtest $(BACKTEST)
 
 .PHONY: test
 test: ## every unit, property and in-process test (with the race detector where a C compiler is found)

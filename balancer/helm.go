@@ -52,6 +52,7 @@ type helm struct {
 	heated         []time.Time
 	waits          move.Waits
 	cooling        move.Cooling
+	limits         move.Limits
 }
 
 func newHelm(k *keeper, fence uint64) *helm {

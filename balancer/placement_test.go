@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
 	"github.com/tidegate/tidegate/internal/metric"
@@ -99,7 +100,7 @@ func TestNodesAreToldWhatTheyCanCarryOnceThatIsLearned(t *testing.T) {
 	w.policy.Learn.CapacityTeaching = time.Minute
 	for i := range 200 {
 		for _, n := range w.nodes {
-			n.shape = busy(40+i%60, nil, 1)
+			n.shape = busy(300+i%60, nil, 1)
 		}
 		w.run(1, leader)
 	}
@@ -110,6 +111,30 @@ func TestNodesAreToldWhatTheyCanCarryOnceThatIsLearned(t *testing.T) {
 		// From 0.02 to 0.88 at 0.0002 a client.
 		if got := limit(id); got.Sessions < 3800 || got.Sessions > 4600 {
 			t.Errorf("%s may hold %d sessions: it can carry 4,300", id, got.Sessions)
+		}
+	}
+}
+
+func TestAShadowTellsNoNodeWhatToTake(t *testing.T) {
+	w, leader := fleetOf(t, 3, 300)
+	w.policy.Learn.CapacityTeaching = time.Minute
+	teach := func(seconds int) {
+		for i := range seconds {
+			for _, n := range w.nodes {
+				n.shape = busy(300+i%60, nil, 1)
+			}
+			w.run(1, leader)
+		}
+	}
+	teach(200)
+	if got := w.table().Nodes["chat-0"].Limit; got.Sessions == 0 {
+		t.Fatalf("limit %+v: the story is not told", got)
+	}
+	w.policy.Mode = policy.Shadow
+	teach(20)
+	for id, n := range w.table().Nodes {
+		if n.Limit != (shard.Limit{}) {
+			t.Errorf("%s is told %+v by a leader that changes nothing", id, n.Limit)
 		}
 	}
 }

@@ -59,9 +59,10 @@ func (h *helm) turn(ctx context.Context, p policy.Policy, f load.Fleet) error {
 	}
 	heat := h.cooling.Look(h.table, f.Now, h.k.picture, p.Placement)
 	next, changes := move.Step(h.table, move.Input{
-		Members: h.k.members(f), Loads: h.k.picture.Loads, Fence: h.fence, Now: f.Now, Heated: h.heated, Heat: heat,
-		Slow: h.waits.Pass(h.table, f.Now, h.k.book.Watched()),
+		Members: h.k.members(p, f), Loads: h.k.picture.Loads, Fence: h.fence, Now: f.Now, Heated: h.heated, Heat: heat,
+		Slow: h.waits.Pass(h.table, f.Now, h.k.book.Watched()), Limits: h.limits,
 	})
+	h.limits.Note(h.table, next, f.Now)
 	h.heated = move.NoteHeat(h.heated, changes, f.Now)
 	h.cooling.Note(changes, heat, f.Now)
 	h.waits.Note(changes)
@@ -132,8 +133,8 @@ func (h *helm) report(next *shard.Table, changes []move.Change) {
 	h.k.logger.Info("shards move", slog.Uint64(logkey.Table, next.Version), slog.Int(logkey.Count, len(changes)), slog.Any("changes", counts))
 }
 
-// members are the nodes as the table's rules see them.
-func (k *keeper) members(f load.Fleet) []move.Member {
+// members are the nodes as the table's rules see them. A shadow tells nobody what it may take.
+func (k *keeper) members(p policy.Policy, f load.Fleet) []move.Member {
 	victims := k.standing().Victims
 	members := make([]move.Member, 0, len(f.Nodes)+len(k.ghosts))
 	for i := range f.Nodes {
@@ -150,7 +151,9 @@ func (k *keeper) members(f load.Fleet) []move.Member {
 			Old: f.Cluster != nil && f.Cluster.Pods[n.Node].Old, Ready: ready(n.Shards),
 		}
 		if known := k.picture.Of(n.Node); known != nil {
-			m.Weight, m.Limit = known.Weight, known.Limit
+			if m.Weight = known.Weight; p.Mode != policy.Shadow {
+				m.Limit = known.Limit
+			}
 		}
 		members = append(members, m)
 	}

@@ -47,12 +47,9 @@ func (n *node) Admit(r *http.Request) (any, *engine.Refusal) {
 	if err := n.read(t, r); err != nil {
 		return nil, &engine.Refusal{Status: http.StatusBadRequest, Message: err.Error()}
 	}
-	if !t.resumes {
-		if refusal := n.crowded(); refusal != nil {
-			return nil, refusal
-		}
+	if refusal := n.enter(t.resumes); refusal != nil {
+		return nil, refusal
 	}
-	n.strangers.admitted(n.now())
 	return t, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/internal/fleet"
@@ -37,7 +38,7 @@ func (n *node) decodeTable(body []byte) (*shard.Table, error) {
 // ends the starting. It belongs to one goroutine.
 type follower struct {
 	node     *node
-	version  uint64
+	table    *shard.Table // the newest one that was acted on
 	serving  map[shard.ID]struct{}
 	began    time.Time
 	member   time.Time // since when the table knows this node
@@ -76,14 +77,26 @@ func (f *follower) look(now time.Time) {
 		f.forgetAt = now.Add(forgetEvery)
 		n.starts.keep(f.serving, now.Add(-n.store.TTL()))
 	}
-	if t.Version != f.version {
-		f.version = t.Version
+	if !tellsTheSame(f.table, t) {
 		n.reporter.Changed()
 	}
+	f.table = t
 	if f.settled(t, now) && n.lifecycle.serve() {
 		n.logger.Info("node serves", slog.Uint64(logkey.Table, t.Version), slog.Duration(logkey.Elapsed, now.Sub(f.began)))
 		n.reporter.Changed()
 	}
+}
+
+// tellsTheSame reports whether two tables differ in nothing that a heartbeat must hurry to answer: every node hears of every
+// change of limits, and all would speak at once.
+func tellsTheSame(a, b *shard.Table) bool {
+	if a == b {
+		return true
+	}
+	return a != nil && a.Fence == b.Fence && slices.Equal(a.Rows, b.Rows) && maps.EqualFunc(a.Nodes, b.Nodes, func(x, y shard.Node) bool {
+		x.Limit = y.Limit
+		return x == y
+	})
 }
 
 // serves reports whether this node takes the clients of a row's shard: as its owner, or as its next owner once it is

@@ -88,7 +88,7 @@ func (w *world) options(name string, extra ...string) Options {
 		"--fleet=" + kafkatest.Fleet().String(), "--node=" + name, "--addr=127.0.0.1:0", "--admin-addr=127.0.0.1:0",
 		"--redis-addr=" + w.redis.Addr(), "--kafka-broker=" + w.kafka.Options.Brokers[0], "--kafka-timeout=1s",
 		"--resume-key-file=" + w.keys, "--shards=" + strconv.Itoa(shards), "--heartbeat-interval=100ms",
-		"--drain-patience=200ms", "--drain-rate=1000", "--shutdown-timeout=5s", "--ws-close-timeout=500ms", "--ws-write-timeout=1s",
+		"--drain-patience=200ms", "--drain-rate=1000", "--move-longest=0s", "--shutdown-timeout=5s", "--ws-close-timeout=500ms", "--ws-write-timeout=1s",
 		"--drain-nonce=secret",
 	}, extra...)
 	if !contains(extra, "--jwt-secret-file") {

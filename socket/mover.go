@@ -2,6 +2,7 @@ package socket
 
 import (
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -37,6 +38,9 @@ type mover struct {
 	node   *node
 	credit drain.Credit
 	last   time.Time
+	// away is since when each shard with clients here has another owner, and use what leisure goes by.
+	away map[shard.ID]time.Time
+	use  float64
 }
 
 // survey is what a step finds.
@@ -54,8 +58,8 @@ func (m *mover) run() {
 	defer timer.Stop()
 	for {
 		stirred, changed := m.node.stirred.changed(), m.node.table.Changed()
-		if m.step() {
-			timer.Reset(stepEvery)
+		if pause := m.step(); pause > 0 {
+			timer.Reset(pause)
 		} else {
 			m.last = time.Time{}
 		}
@@ -69,31 +73,42 @@ func (m *mover) run() {
 	}
 }
 
-// step does what is due and reports whether there is more to do.
-func (m *mover) step() bool {
+// step does what is due and tells in what time there is more to do; 0 is never, as things are.
+func (m *mover) step() time.Duration {
 	n := m.node
 	t, _, known := n.table.Latest()
 	departure, deadline := n.lifecycle.departing()
 	now := n.now()
 	if departure != nil && (n.open.Load() == 0 || !now.Before(deadline)) {
 		m.finish(now)
-		return false
+		return 0
 	}
 	if !known {
 		t = &shard.Table{}
 	}
 	found := m.survey(t, now, departure != nil)
 	if len(found.ready)+len(found.waiting)+found.told == 0 {
-		return departure != nil
+		if departure != nil {
+			return stepEvery
+		}
+		m.away = nil
+		return 0
 	}
 	since := time.Duration(0)
 	if !m.last.IsZero() {
 		since = now.Sub(m.last)
 	}
 	m.last = now
+	most, pause := math.Inf(1), stepEvery
+	if departure == nil {
+		most = m.ease(t, &found, now, since)
+	}
+	if !math.IsInf(most, 1) {
+		pause = easeEvery
+	}
 	limits := drain.Limits{Rate: n.o.DrainRate, Patience: n.o.DrainPatience}
 	situation := drain.Situation{
-		Ready: len(found.ready), Waiting: len(found.waiting), Told: found.told, Due: len(found.due), Left: unhurried, Since: since,
+		Ready: len(found.ready), Waiting: len(found.waiting), Told: found.told, Due: len(found.due), Left: unhurried, Since: since, Most: most,
 	}
 	situation.Targets, situation.Sources = m.flow(t, found.targets, departure != nil)
 	if departure != nil {
@@ -102,7 +117,7 @@ func (m *mover) step() bool {
 	var next drain.Step
 	next, m.credit = drain.Next(limits, m.credit, situation)
 	m.take(t, found, next, departure != nil)
-	return true
+	return pause
 }
 
 // survey sorts the sessions that must leave. A session that was told to move while its shard had this row stays told;
@@ -134,12 +149,14 @@ func (m *mover) survey(t *shard.Table, now time.Time, all bool) survey {
 			found.waiting = append(found.waiting, r)
 		}
 	})
+	// In turn over all shards, or the handshakes of many clients at once would all be one new owner's.
+	rand.Shuffle(len(found.ready), func(i, j int) { found.ready[i], found.ready[j] = found.ready[j], found.ready[i] })
 	slices.SortFunc(found.due, func(a, b *resident) int { return a.closeAt.Compare(b.closeAt) })
 	return found
 }
 
 // flow counts who takes the clients and who sends them. In a drain everybody who serves takes, and everybody who goes
-// sends; in a rebalance the new owners take, and all others who serve may send to them at the same time.
+// sends; in a rebalance the new owners take, and all who serve may send at the same time.
 func (m *mover) flow(t *shard.Table, owners map[fleet.NodeID]struct{}, all bool) (targets, sources int) {
 	serving, going := 0, 0
 	for id, other := range t.Nodes {
@@ -154,7 +171,7 @@ func (m *mover) flow(t *shard.Table, owners map[fleet.NodeID]struct{}, all bool)
 	if all {
 		return max(serving, len(owners)), going + 1
 	}
-	return len(owners), max(1, serving+1-len(owners))
+	return len(owners), max(1, serving)
 }
 
 // take carries a step out.

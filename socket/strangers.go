@@ -13,6 +13,16 @@ import (
 	"github.com/tidegate/tidegate/socket/engine"
 )
 
+const (
+	noRoom = "this node carries all it can: try again"
+	noPace = "this node takes no more new clients at once: try again"
+	// owed is how many seconds' worth of strangers those who resume may take ahead.
+	owed = 1
+	// limitLasts is how long a limit holds after the leader was last heard of, as long as a decision does. A leader writes its
+	// table every few seconds, changed or not.
+	limitLasts = 90 * time.Second
+)
+
 // strangers holds the clients that bring no session to what the leader says this node can take. Who resumes a session is let
 // in all the same and takes the room first. It is safe for concurrent use.
 type strangers struct {
@@ -43,34 +53,65 @@ func (s *strangers) full(limit shard.Limit, open int, now time.Time) string {
 	s.follow(limit, now)
 	switch {
 	case limit.Sessions > 0 && open >= limit.Sessions:
-		return "this node carries all it can: try again"
+		return noRoom
 	case s.pace != nil && s.pace.TokensAt(now) < 1:
-		return "this node takes no more new clients at once: try again"
+		return noPace
 	default:
 		return ""
 	}
 }
 
-// admitted counts a client that is let in: also one that resumes takes from the pace, so that strangers wait for it.
-func (s *strangers) admitted(now time.Time) {
+// take lets a stranger in, or tells why not. It looks and takes in one step: of many that come at once each has its own.
+func (s *strangers) take(limit shard.Limit, open int, now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pace != nil {
+	s.follow(limit, now)
+	switch {
+	case limit.Sessions > 0 && open >= limit.Sessions:
+		return noRoom
+	case s.pace != nil && !s.pace.AllowN(now, 1):
+		return noPace
+	default:
+		return ""
+	}
+}
+
+// resumed counts a client that comes back: it takes from the pace too, so that strangers wait for it, but no further ahead than
+// a second. Else a storm, or one client that connects in a loop, would lock them out long after it is over.
+func (s *strangers) resumed(limit shard.Limit, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.follow(limit, now)
+	if s.pace != nil && s.pace.TokensAt(now)-1 >= -owed*float64(limit.Handshakes) {
 		s.pace.ReserveN(now, 1)
 	}
 }
 
-// limit is what the leader lets this node take of strangers.
+// limit is what the leader lets this node take of strangers. One that no leader has stood by for a while counts no more: what
+// it was made from is long over.
 func (n *node) limit() shard.Limit {
-	if t, _, known := n.table.Latest(); known {
+	if t, _, known := n.table.Latest(); known && n.table.Age() < limitLasts {
 		return t.Nodes[n.id].Limit
 	}
 	return shard.Limit{}
 }
 
-// crowded refuses a stranger for whom there is no room.
+// crowded refuses a stranger for whom there is no room now. It takes nothing.
 func (n *node) crowded() *engine.Refusal {
-	why := n.strangers.full(n.limit(), int(n.open.Load()), n.now())
+	return n.turnedAway(n.strangers.full(n.limit(), int(n.open.Load()), n.now()))
+}
+
+// enter counts who is let in, and refuses a stranger for whom there is no room.
+func (n *node) enter(resumes bool) *engine.Refusal {
+	if resumes {
+		n.strangers.resumed(n.limit(), n.now())
+		return nil
+	}
+	return n.turnedAway(n.strangers.take(n.limit(), int(n.open.Load()), n.now()))
+}
+
+// turnedAway is the answer to a stranger; nil when there is no reason to refuse it.
+func (n *node) turnedAway(why string) *engine.Refusal {
 	if why == "" {
 		return nil
 	}

@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/protocol"
 	"github.com/tidegate/tidegate/internal/shard"
 )
@@ -84,6 +87,91 @@ func TestStrangersComeNoFasterThanTheNodeCanTakeThemAndAfterThoseWhoResume(t *te
 	}
 	if _, err := dial(t, a.url(), "eve", nil); !is(refusedWith(err, http.StatusServiceUnavailable)) {
 		t.Errorf("a stranger got %v right after five that resumed: they must come out of its rate", err)
+	}
+}
+
+func TestManyWhoResumeLockStrangersOutForASecondAtMost(t *testing.T) {
+	t.Parallel()
+	var s strangers
+	limit, now := shard.Limit{Handshakes: 40}, time.Unix(1_900_000_000, 0)
+	for range 5000 {
+		s.resumed(limit, now)
+	}
+	if s.take(limit, 0, now) == "" {
+		t.Error("a stranger is let in right behind 5,000 that resumed")
+	}
+	if why := s.take(limit, 0, now.Add(1100*time.Millisecond)); why != "" {
+		t.Errorf("%s: one second after the storm strangers are still locked out", why)
+	}
+}
+
+func TestEachOfManyStrangersAtOnceTakesItsOwnTurn(t *testing.T) {
+	t.Parallel()
+	var s strangers
+	limit, now := shard.Limit{Handshakes: 10}, time.Unix(1_900_000_000, 0)
+	var admitted atomic.Int64
+	var group sync.WaitGroup
+	for range 200 {
+		group.Go(func() {
+			if s.full(limit, 0, now) == "" && s.take(limit, 0, now) == "" {
+				admitted.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if got := admitted.Load(); got != 10 {
+		t.Errorf("%d of 200 strangers were let in at once where 10 may be", got)
+	}
+}
+
+func TestALimitEndsWhenNoLeaderStandsByIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.start("a")
+	w.own(a)
+	w.bound(a, shard.Limit{Sessions: 1})
+	connect(t, a.url(), "ada", nil)
+	if _, err := dial(t, a.url(), "eve", nil); !is(refusedWith(err, http.StatusServiceUnavailable)) {
+		t.Fatalf("a stranger got %v from a node that is full", err)
+	}
+	w.redis.SetTime(time.Now().Add(limitLasts + time.Minute))
+	refresh, cancel := contextUntil(t)
+	defer cancel()
+	if err := a.table.Refresh(refresh); err != nil {
+		t.Fatal(err)
+	}
+	connect(t, a.url(), "eve", nil)
+	w.write(func(*shard.Row) {})
+	w.seen(a)
+	if _, err := dial(t, a.url(), "mallory", nil); !is(refusedWith(err, http.StatusServiceUnavailable)) {
+		t.Errorf("a stranger got %v though a leader stands by the limit again", err)
+	}
+}
+
+func TestNoNodeHurriesToAnswerWhatChangesLimitsOnly(t *testing.T) {
+	t.Parallel()
+	table := func() *shard.Table {
+		return &shard.Table{Version: 1, Fence: 1, Rows: []shard.Row{{Owner: "a"}}, Nodes: map[fleet.NodeID]shard.Node{"a": {URL: "ws://a"}}}
+	}
+	for name, test := range map[string]struct {
+		change func(*shard.Table)
+		same   bool
+	}{
+		"a limit": {func(t *shard.Table) { t.Nodes["a"] = shard.Node{URL: "ws://a", Limit: shard.Limit{Sessions: 1}} }, true},
+		"a row":   {func(t *shard.Table) { t.Rows[0].Next = "b" }, false},
+		"a state": {func(t *shard.Table) { t.Nodes["a"] = shard.Node{URL: "ws://a", State: fleet.Leaving} }, false},
+		"a node":  {func(t *shard.Table) { t.Nodes["b"] = shard.Node{} }, false},
+		"leaders": {func(t *shard.Table) { t.Fence++ }, false},
+	} {
+		next := table()
+		next.Version++
+		test.change(next)
+		if got := tellsTheSame(table(), next); got != test.same {
+			t.Errorf("a change of %s: the same is %t", name, got)
+		}
+	}
+	if tellsTheSame(nil, table()) {
+		t.Error("the first table is nothing to tell of")
 	}
 }
 

@@ -19,6 +19,8 @@ type Load struct {
 	Churn float64
 	// Limit is how many clients one serving node takes at most by its own word; 0 when it does not say.
 	Limit float64
+	// Hot is the CPU of the hottest serving node.
+	Hot float64
 	// Serving is what serving nodes do, Others what nodes do that start, leave or drain.
 	Serving Share
 	Others  Share
@@ -112,12 +114,16 @@ func (l Load) measured(c Cost, of func(Share) float64) float64 {
 	return served + min(own, l.Others.Clients*served/l.Serving.Clients)
 }
 
+// mostFill bounds what is concluded from the few that are connected on the many that wait: right after an outage what nodes
+// spend on starting and on refusals would be multiplied by hundreds. Beyond it, what a client is known to cost speaks.
+const mostFill = 2.5
+
 // fill is the factor by which the fleet's load grows once those who wait are in.
 func (l Load) fill() float64 {
 	if !(l.Connected > 0) || !(l.Clients > l.Connected) {
 		return 1
 	}
-	return l.Clients / l.Connected
+	return min(mostFill, l.Clients/l.Connected)
 }
 
 func cpuOf(s Share) float64 { return s.CPU }

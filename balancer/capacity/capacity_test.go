@@ -94,3 +94,19 @@ func TestNoLoadMakesAnAbsurdNeed(t *testing.T) {
 		}
 	})
 }
+
+// Right after an outage a handful are connected and all others wait: what the nodes spend on starting must not be multiplied by
+// how few they serve.
+func TestAFewWhoCameBackDoNotStandForAllWhoWait(t *testing.T) {
+	t.Parallel()
+	p := policy.Default()
+	m := capacity.Model{CPU: capacity.Cost{Base: 0.05, PerClient: 0.75 / 3000}, LearnedCPU: true}
+	l := capacity.Load{Clients: 20_000, Connected: 20, Serving: capacity.Share{Nodes: 7, Clients: 20, CPU: 7 * 0.25, Memory: 7 * 0.2}}
+	need, from := capacity.Of(p, m, l, 1, 1).Most()
+	if need > 9 {
+		t.Fatalf("20,000 clients, 3,000 to a node, of whom 20 are back: %v nodes are asked for by %s", need, from)
+	}
+	if need < 6 {
+		t.Fatalf("those who wait are forgotten: %v nodes", need)
+	}
+}

@@ -64,9 +64,8 @@ type circumstances struct {
 	memory State
 	r      *reading
 	look   outlook
-	// delay is how long the need must have been low before a node leaves, hysteresis the part of what would stay that it must be
-	// below; regret is why they may differ from the policy's.
-	delay      time.Duration
+	// hysteresis is the part of what would stay that the need must be below before a node leaves; regret is why it may differ
+	// from the policy's.
 	hysteresis float64
 	regret     float64
 	urgency    decision.Urgency
@@ -82,7 +81,7 @@ func (c *circumstances) lookAhead() {
 	c.look = m.expect(c.p, level, age, c.r.in.Serving+c.r.in.Leaving)
 	m.promise(c.p, &c.look)
 	c.regret = m.Hindsight.Regret(*c.p, c.now)
-	c.delay, c.hysteresis = hindsight.Quiet(*c.p, c.regret)
+	c.hysteresis = hindsight.Room(*c.p, c.regret)
 	c.look.work.Regret = c.regret
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/capacity"
@@ -56,7 +57,13 @@ func DecodeState(body []byte) (State, error) {
 		// Of an answer that does not stand only its place in the sequence counts.
 		s.Last = unanswered(s.Last)
 	}
+	s.Levels = slices.DeleteFunc(s.Levels, ofOlderBuild)
 	return s, nil
+}
+
+// ofOlderBuild finds readings by a build that did not yet tell who is connected from who waits: to it nobody would seem to be.
+func ofOlderBuild(b Level) bool {
+	return b.Clients > 0 && b.Connected == 0 && b.Serving.Nodes == 0 && b.Others.Nodes == 0
 }
 
 // unanswered is what stays of a decision that is no answer any more: the sequence must never go back.
@@ -124,3 +131,24 @@ func (b *Beliefs) validate() error {
 
 // mostMargin is what no policy lets a margin exceed.
 const mostMargin = 5
+
+// ordered refuses a window that is too long, out of order, from the future, or divides by nothing.
+func ordered[T bucket[T]](name string, in []T, open T, now time.Time) error {
+	if len(in) >= mostBuckets {
+		return fmt.Errorf("%s has %d buckets: at most %d are kept", name, len(in), mostBuckets)
+	}
+	if open.at() != 0 {
+		in = append(in[:len(in):len(in)], open)
+	}
+	for i, b := range in {
+		switch {
+		case !b.sound():
+			return fmt.Errorf("%s[%d] holds no readings or numbers that no fleet has", name, i)
+		case i > 0 && b.at() <= in[i-1].at():
+			return fmt.Errorf("%s[%d] is not after the one before", name, i)
+		case b.at() > now.UnixMicro():
+			return fmt.Errorf("%s[%d] is after now", name, i)
+		}
+	}
+	return nil
+}

@@ -52,7 +52,7 @@ func ground(c *circumstances, d *decision.Decision) string {
 		text += fmt.Sprintf(", urgency %d (%s)", d.Urgency, c.cause)
 	}
 	if c.memory.Decided && d.Desired < c.current() {
-		text += fmt.Sprintf(", and never more than %.1f in the last %s", c.lately(), c.delay.Round(time.Second))
+		text += fmt.Sprintf(", and never more than %.1f in the last %s", c.lately(), c.p.ScaleInDelay)
 	}
 	return text
 }
@@ -80,11 +80,11 @@ func limitWords(c *circumstances, d *decision.Decision) string {
 	case decision.LimitBudget:
 		return fmt.Sprintf("the disruption budget is %d, %d leave or drain", c.p.Budget(min(c.r.alive, c.current())), d.Inputs.Draining+max(d.Inputs.Leaving, c.excess()))
 	case decision.LimitDelay:
-		return c.quietWords()
+		return fmt.Sprintf("nothing leaves before %s of quiet", c.p.ScaleInDelay)
 	case decision.LimitStep:
 		return fmt.Sprintf("one step in every %s", c.p.ScaleInStep)
 	case decision.LimitHeadroom:
-		return "one fewer could not carry it"
+		return c.roomWords()
 	case decision.LimitStorm:
 		return fmt.Sprintf("clients fell by more than %.0f %% within %s, which is an outage and no quiet: nothing leaves before %s",
 			100*c.p.Storm.Fall, c.p.Storm.Window, c.memory.Storm.Until.Format(time.TimeOnly))
@@ -97,10 +97,13 @@ func limitWords(c *circumstances, d *decision.Decision) string {
 	}
 }
 
-func (c *circumstances) quietWords() string {
-	text := fmt.Sprintf("nothing leaves before %s of quiet", c.delay.Round(time.Second))
-	if c.delay > c.p.ScaleInDelay {
-		text += ", because nodes that left lately were soon needed again"
+// dear is the regret from which on it is said.
+const dear = 0.1
+
+func (c *circumstances) roomWords() string {
+	text := "one fewer could not carry it"
+	if c.regret > dear {
+		text += " with the room that is asked for, because nodes that left lately were soon needed again"
 	}
 	return text
 }

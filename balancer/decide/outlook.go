@@ -90,6 +90,7 @@ func (s *State) mean(window time.Duration) (level capacity.Load, age, readings f
 		sum.Messages += b.Messages
 		sum.Churn += b.Churn
 		sum.Limit += b.Limit
+		sum.Hot += b.Hot
 		sum.Serving.join(b.Serving)
 		sum.Others.join(b.Others)
 	}
@@ -102,7 +103,7 @@ func (s *State) mean(window time.Duration) (level capacity.Load, age, readings f
 	}
 	return capacity.Load{
 		Clients: sum.Clients / n, Connected: sum.Connected / n, Messages: sum.Messages / n,
-		Churn: sum.Churn / n, Limit: sum.Limit / n,
+		Churn: sum.Churn / n, Limit: sum.Limit / n, Hot: sum.Hot / n,
 		Serving: sum.Serving.mean(n), Others: sum.Others.mean(n),
 	}, old / n / microsecond, n
 }

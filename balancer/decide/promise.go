@@ -49,12 +49,27 @@ func (s *State) judge(p *policy.Policy, level capacity.Load) {
 		// Nobody looked when it fell due.
 		return
 	}
-	unit, _ := capacity.Of(*p, s.Beliefs.Model, level, 1, 1).Most()
+	needed := s.reality(p, level)
 	s.Record = s.Record.Add(*p, newest.Level, newest.Rise, level.Clients, apart.Seconds())
 	// What the minimum covers at any margin tells nothing about one.
-	if unit*p.Learn.MarginMost > float64(p.MinReplicas) && newest.Sized > 0 {
-		s.Errors = s.Errors.Add(*p, unit/newest.Sized, apart.Seconds())
+	if needed*p.Learn.MarginMost > float64(p.MinReplicas) && newest.Sized > 0 {
+		s.Errors = s.Errors.Add(*p, needed/newest.Sized, apart.Seconds())
 	}
+}
+
+// spacious is the mean CPU below which a fleet has room, and a node that is hot in it is cured by moving its clients alone. It also
+// bounds what hot nodes can teach.
+const spacious = 0.75
+
+// reality is what was needed: what the load asks for, or, where a full fleet has nodes that are too hot, what there is and as
+// much more as they are too hot, because clients fare badly on single nodes and not on the mean.
+func (s *State) reality(p *policy.Policy, level capacity.Load) float64 {
+	need, _ := capacity.Of(*p, s.Beliefs.Model, level, 1, 1).Most()
+	nodes, base := level.Serving.Nodes, s.Beliefs.Model.CPU.Base
+	if level.Hot > p.Learn.NodeCPU && p.Learn.NodeCPU > base && level.Serving.CPU > spacious*nodes {
+		need = max(need, nodes*(level.Hot-base)/(p.Learn.NodeCPU-base))
+	}
+	return need
 }
 
 // apart is the time between two promises.
@@ -69,7 +84,7 @@ func (s *State) promise(p *policy.Policy, o *outlook) {
 	keep := s.Promises[max(0, len(s.Promises)-mostPromises+1):]
 	next := append(make([]Promise, 0, len(keep)+1), keep...)
 	s.Promises = append(next, Promise{
-		Due: due, Sized: s.largest(p, p.ScaleInDelay, o.unmargined), Level: o.work.Demand, Rise: max(0, o.rise),
+		Due: due, Sized: s.largest(p, o.unmargined), Level: o.work.Demand, Rise: max(0, o.rise),
 	})
 }
 

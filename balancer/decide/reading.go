@@ -142,6 +142,7 @@ func (r *reading) sum(n *load.Node, retry float64) {
 func (r *reading) serve(p *policy.Policy, n *load.Node) {
 	share(&r.load.Serving, n)
 	r.in.MaxCPU = max(r.in.MaxCPU, n.CPU)
+	r.load.Hot = r.in.MaxCPU
 	r.in.MaxMemory = max(r.in.MaxMemory, n.Memory)
 	if n.MaxConnections > 0 {
 		r.limited += float64(n.MaxConnections)

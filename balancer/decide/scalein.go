@@ -39,7 +39,7 @@ func scaleIn(c *circumstances, want, target int) verdict {
 
 // lately is the largest need of the delay, with the margin of now.
 func (c *circumstances) lately() float64 {
-	return c.memory.largest(c.p, c.delay, c.look.unmargined) * c.look.work.Margin
+	return c.memory.largest(c.p, c.look.unmargined) * c.look.work.Margin
 }
 
 // soon is the need that the trend would lead to within the time that a node must stay away for its leaving to be worth the moves.
@@ -101,7 +101,7 @@ func (c *circumstances) quietEnough() string {
 	switch {
 	case c.memory.Storm.Holds():
 		return decision.LimitStorm
-	case c.now.Sub(c.memory.Watched) < c.delay:
+	case c.now.Sub(c.memory.Watched) < c.p.ScaleInDelay:
 		return decision.LimitDelay
 	case c.urgency > decision.Balanced && c.cause != decision.ReasonHotspot:
 		// One hot node is cured by moving shards; it is no reason to keep a whole night's idle fleet.

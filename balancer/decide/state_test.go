@@ -131,3 +131,19 @@ func FuzzDecodeState(f *testing.F) {
 		}
 	})
 }
+
+// An upgrade must not take the readings of the build before for a fleet where all but a few wait: it would ask for many times
+// the nodes at once.
+func TestReadingsOfAnOlderBuildAreNotTakenForACrowdThatWaits(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"now":"2026-11-24T12:00:30Z","watched":"2026-11-24T11:00:00Z","lastOut":"0001-01-01T00:00:00Z","lastIn":"0001-01-01T00:00:00Z","streak":0,` +
+		`"snapshot":{"cpu":0,"memory":0,"messages":0,"connections":0,"p95LatencyNanos":0},` +
+		`"levels":[{"t":1795521620000000,"n":10,"c":100000,"m":50000,"u":50,"r":40}]}`)
+	s, err := decide.DecodeState(body)
+	if err != nil {
+		t.Fatalf("the memory of the build before is refused: %v", err)
+	}
+	if len(s.Levels) > 0 {
+		t.Fatalf("readings without anybody connected are kept: %+v", s.Levels)
+	}
+}

@@ -1,12 +1,10 @@
 package decide
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/capacity"
 	"github.com/tidegate/tidegate/balancer/forecast"
-	"github.com/tidegate/tidegate/balancer/hindsight"
 	"github.com/tidegate/tidegate/balancer/policy"
 )
 
@@ -26,12 +24,13 @@ type Level struct {
 	At int64 `json:"t"`
 	N  int   `json:"n"`
 	// Clients are connected and waiting, Connected only those on a node; Messages and Churn are a second, Limit is the mean of
-	// what serving nodes take.
+	// what serving nodes take, Hot the CPU of the hottest of them.
 	Clients   float64 `json:"c"`
 	Connected float64 `json:"k"`
 	Messages  float64 `json:"m"`
 	Churn     float64 `json:"h,omitempty"`
 	Limit     float64 `json:"l,omitempty"`
+	Hot       float64 `json:"x,omitempty"`
 	Serving   Share   `json:"s"`
 	Others    Share   `json:"o"`
 }
@@ -92,7 +91,7 @@ type bucket[T any] interface {
 func (b Level) at() int64 { return b.At }
 
 func (b Level) sound() bool {
-	return b.N > 0 && plausible(b.Clients, b.Connected, b.Messages, b.Churn, b.Limit) && b.Serving.sound() && b.Others.sound()
+	return b.N > 0 && plausible(b.Clients, b.Connected, b.Messages, b.Churn, b.Limit, b.Hot) && b.Serving.sound() && b.Others.sound()
 }
 
 func (b Level) moved(by int64) Level {
@@ -160,6 +159,7 @@ func (s *State) addLevel(p *policy.Policy, now time.Time, l *capacity.Load) {
 	b.Messages += l.Messages
 	b.Churn += l.Churn
 	b.Limit += l.Limit
+	b.Hot += l.Hot
 	b.Serving.add(l.Serving)
 	b.Others.add(l.Others)
 }
@@ -229,17 +229,16 @@ func (s *State) points(points []forecast.Point, window time.Duration, of func(*T
 	return points
 }
 
-// addNeed keeps one bucket more than the longest delay: a bucket counts until its last reading is too old.
+// addNeed keeps one bucket more than the delay: a bucket counts until its last reading is too old.
 func (s *State) addNeed(p *policy.Policy, now time.Time, need float64) {
 	width := p.ScaleInDelay / needBuckets
-	longest, _ := hindsight.Quiet(*p, 1)
-	s.Needs, s.Need, _ = turn(s.Needs, s.Need, Need{At: now.UnixMicro()}, longest+width, width)
+	s.Needs, s.Need, _ = turn(s.Needs, s.Need, Need{At: now.UnixMicro()}, p.ScaleInDelay+width, width)
 	s.Need.Most = max(s.Need.Most, need)
 }
 
 // largest is the largest need of the delay, or now's if that is larger; before the margin.
-func (s *State) largest(p *policy.Policy, delay time.Duration, need float64) float64 {
-	return most(s.Needs, s.Need, s.Now.Add(-delay-p.ScaleInDelay/needBuckets), need)
+func (s *State) largest(p *policy.Policy, need float64) float64 {
+	return most(s.Needs, s.Need, s.Now.Add(-p.ScaleInDelay-p.ScaleInDelay/needBuckets), need)
 }
 
 // addCrowd remembers how many clients there were lately, and returns the most of them within the storm's window and in the one
@@ -279,25 +278,4 @@ func shift[T bucket[T]](in []T, open T, micros int64) ([]T, T) {
 		open = open.moved(micros)
 	}
 	return out, open
-}
-
-// ordered refuses a window that is too long, out of order, from the future, or divides by nothing.
-func ordered[T bucket[T]](name string, in []T, open T, now time.Time) error {
-	if len(in) >= mostBuckets {
-		return fmt.Errorf("%s has %d buckets: at most %d are kept", name, len(in), mostBuckets)
-	}
-	if open.at() != 0 {
-		in = append(in[:len(in):len(in)], open)
-	}
-	for i, b := range in {
-		switch {
-		case !b.sound():
-			return fmt.Errorf("%s[%d] holds no readings or numbers that no fleet has", name, i)
-		case i > 0 && b.at() <= in[i-1].at():
-			return fmt.Errorf("%s[%d] is not after the one before", name, i)
-		case b.at() > now.UnixMicro():
-			return fmt.Errorf("%s[%d] is after now", name, i)
-		}
-	}
-	return nil
 }

@@ -1,5 +1,5 @@
 // Package hindsight looks back at scale-ins: a node that left and was soon needed again saved nothing and moved its clients
-// twice. Where that happens, quiet must last longer and leave more room before the next node leaves.
+// twice. Where that happens, there must be more room before the next node leaves.
 package hindsight
 
 import (
@@ -91,13 +91,15 @@ func (r Record) Regret(p policy.Policy, now time.Time) float64 {
 	return min(1, keep*r.Missed/(keep*r.Judged+doubted))
 }
 
-// Quiet is how long the need must have been low before a node leaves, and the part of what would stay that it must be below.
-func Quiet(p policy.Policy, regret float64) (delay time.Duration, hysteresis float64) {
+// Room is the part of what would stay that the need must be below before a node leaves.
+//
+// It is room that is asked for and not a longer quiet: after a burst the need is low for long, and a node that waits in vain
+// costs more than its clients' moves; where the load comes and goes in waves, room outlasts the wave.
+func Room(p policy.Policy, regret float64) float64 {
 	if !p.Settle.Learn {
-		return p.ScaleInDelay, p.Hysteresis
+		return p.Hysteresis
 	}
-	longer := time.Duration(p.Settle.Patience * regret * float64(p.ScaleInDelay))
-	return p.ScaleInDelay + longer, p.Hysteresis - p.Settle.Hysteresis*regret
+	return p.Hysteresis - p.Settle.Hysteresis*regret
 }
 
 // Shifted is the record on a clock that was set by so many microseconds.

@@ -32,9 +32,8 @@ func TestAScaleInThatIsTakenBackIsRegretted(t *testing.T) {
 	if often < 0.5 || often > 1 {
 		t.Fatalf("six scale-ins of six were taken back within two minutes: the regret is %v", often)
 	}
-	delay, part := hindsight.Quiet(p, often)
-	if delay <= p.ScaleInDelay || part >= p.Hysteresis {
-		t.Fatalf("quiet must last %s below %v: no longer and no lower than ever", delay, part)
+	if part := hindsight.Room(p, often); part >= p.Hysteresis {
+		t.Fatalf("a node leaves below %v of what stays: no lower than ever", part)
 	}
 	if later := r.Regret(p, now.Add(24*time.Hour)); later > 0.05 {
 		t.Fatalf("a day later the regret is still %v", later)
@@ -50,8 +49,8 @@ func TestAScaleInThatIsTakenBackIsRegretted(t *testing.T) {
 	if r.Regret(p, now) != 0 {
 		t.Fatal("with learning off something is regretted")
 	}
-	if delay, part := hindsight.Quiet(p, 1); delay != p.ScaleInDelay || part != p.Hysteresis {
-		t.Fatalf("with learning off quiet must last %s below %v", delay, part)
+	if part := hindsight.Room(p, 1); part != p.Hysteresis {
+		t.Fatalf("with learning off a node leaves below %v", part)
 	}
 }
 

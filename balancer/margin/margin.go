@@ -1,5 +1,6 @@
 // Package margin learns the factor that a forecast needs: how much larger than forecast the real need has been, at most, in
-// nearly all of the time lately.
+// nearly all of the time lately. The real need is also that of hot nodes: a fleet whose nodes differ
+// needs more of them.
 package margin
 
 import (

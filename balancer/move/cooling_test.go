@@ -256,7 +256,7 @@ func TestAFullNodeIsMarkedUntilItHasRoomAgain(t *testing.T) {
 
 func TestLimitsReachTheTable(t *testing.T) {
 	t.Parallel()
-	o := newOven(3, 0.6, true)
+	o := newOven(3, 0.75, true)
 	want := o.picture.Of(nodeName(0)).Limit
 	if got := o.table.Nodes[nodeName(0)].Limit; got != want || got.Sessions < 4000 {
 		t.Errorf("the table tells %+v, the picture %+v", got, want)

@@ -66,6 +66,8 @@ type Input struct {
 	// Slow names for a shard the nodes that took too long to get ready for it (see Waits). One that is its next
 	// owner loses it to another, or to the owner where that one stays. Optional.
 	Slow map[shard.ID][]fleet.NodeID
+	// Limits paces what is told of limits; the zero value tells them at once.
+	Limits Limits
 }
 
 // New is the table of a fleet that nobody serves yet.
@@ -82,6 +84,7 @@ func Step(t *shard.Table, in Input) (next *shard.Table, changes []Change) {
 	s.plan()
 	s.cool()
 	s.refreshNodes()
+	s.refreshLimits()
 	return s.result()
 }
 

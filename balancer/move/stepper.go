@@ -135,7 +135,11 @@ func (s *stepper) refreshNodes() {
 	for i := range s.in.Members {
 		m := &s.in.Members[i]
 		told := shard.Node{URL: m.URL, State: m.State, Limit: m.Limit}
-		if has, ok := s.table.Nodes[m.ID]; m.alive() && (!ok || has != told) {
+		has, ok := s.table.Nodes[m.ID]
+		if ok {
+			told.Limit = has.Limit // see refreshLimits
+		}
+		if m.alive() && (!ok || has != told) {
 			s.own().Nodes[m.ID] = told
 		}
 	}

@@ -2,13 +2,9 @@ package placement
 
 import (
 	"math"
-	"slices"
 
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/decision"
-	"github.com/tidegate/tidegate/internal/fleet"
-	"github.com/tidegate/tidegate/internal/load"
-	"github.com/tidegate/tidegate/internal/shard"
 )
 
 // Cost is what a node spends on its load in one dimension, as fractions of its limit.
@@ -114,32 +110,6 @@ func (m Model) loads(shards []Traffic, ceiling float64) []float64 {
 		loads[s] = m.fills(t, ceiling) / filled
 	}
 	return loads
-}
-
-// filling is the part of a hot node's load from which on one shard is what makes it hot.
-const filling = 0.8
-
-// heavy are the shards that make their node hot by themselves.
-func (m Model) heavy(nodes []load.Node, known func(fleet.NodeID) *Node, limit float64) []shard.ID {
-	var heavy []shard.ID
-	for i := range nodes {
-		n := known(nodes[i].Node)
-		if n.Stale || n.Stand.use(m, n.Level.Traffic).most() < limit {
-			continue
-		}
-		largest, most, all := shard.ID(nowhere), 0.0, 0.0
-		for _, s := range nodes[i].Shards {
-			cost := m.Cost(Traffic{Clients: float64(s.Connections), Messages: s.MessagesPerSecond}).most()
-			if all += cost; cost > most {
-				largest, most = s.ID, cost
-			}
-		}
-		if most > filling*all {
-			heavy = append(heavy, largest)
-		}
-	}
-	slices.Sort(heavy)
-	return slices.Compact(heavy)
 }
 
 // fills is how much of a node's room below the ceiling traffic takes, by the dimension it takes the most of. A dimension that

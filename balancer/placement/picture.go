@@ -33,6 +33,8 @@ type Picture struct {
 	Loads  []float64
 	// Heavy are the shards that make their node hot by themselves: each has a node to itself, and more nodes would not help.
 	Heavy []shard.ID
+
+	heavy []burden
 }
 
 // Node is what placement knows of one node.
@@ -51,6 +53,7 @@ type Node struct {
 	// Limit is what the node may take of clients it does not know.
 	Limit shard.Limit
 
+	bounds      bounds // what the limit follows
 	incarnation int64
 	trend       float64 // what the weight follows
 }
@@ -94,9 +97,10 @@ func Observe(p policy.Policy, learned decision.Model, nodes []load.Node, shards 
 		}
 		n.Stand = next.Model.stand(n.Level)
 		n.Weight, n.trend = weigh(p, next.Model, n, fleetwide, passed)
-		n.Limit = limit(p.Placement, next.Model, n, fleetwide)
+		n.Limit, n.bounds = limit(p.Placement, next.Model, n, fleetwide, passed)
 	}
-	next.Heavy = next.Model.heavy(nodes, next.Of, p.Placement.HotspotCool)
+	next.heavy = next.burdens(nodes, p.Placement.HotspotCool, last.heavy)
+	next.Heavy = shardsOf(next.heavy)
 	return next
 }
 
@@ -115,7 +119,7 @@ func followed(n *load.Node, last *Node, passed time.Duration) Node {
 	if last == nil || last.incarnation != n.Incarnation {
 		return next
 	}
-	next.Stand, next.Weight, next.trend, next.Limit = last.Stand, last.Weight, last.trend, last.Limit
+	next.Stand, next.Weight, next.trend, next.Limit, next.bounds = last.Stand, last.Weight, last.trend, last.Limit, last.bounds
 	part := 0.0
 	if !n.Stale {
 		part = followedPart(passed, nodeMemory)

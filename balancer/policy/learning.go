@@ -24,6 +24,8 @@ type Learning struct {
 	MarginLeast    float64       `name:"marginLeast" min:"1" max:"5" unit:"factor" help:"the least margin that is learned"`
 	MarginMost     float64       `name:"marginMost" min:"1" max:"5" unit:"factor" help:"the largest margin that is learned"`
 
+	NodeCPU float64 `name:"marginNodeCPU" min:"0.05" max:"1" unit:"fraction" help:"while a node of a full fleet is above this, the margin is taken for too small; 1 looks at the mean alone"`
+
 	StartTimes    bool          `name:"learnStartTime" help:"learn from pods how long they take to serve; without it startTime stands"`
 	StartTimeMost time.Duration `name:"startTimeMost" min:"1s" max:"1h" help:"no longer start than this is looked ahead for"`
 }
@@ -38,10 +40,9 @@ type Storm struct {
 
 // Settling are the constants that keep a fleet from taking back what it has just done.
 type Settling struct {
-	Learn      bool          `name:"learnScaleIn" help:"wait longer and ask for more room before a node leaves where earlier scale-ins were soon taken back, and look scaleInWorth ahead while clients rise"`
+	Learn      bool          `name:"learnScaleIn" help:"ask for more room before a node leaves where earlier scale-ins were soon taken back, and look scaleInWorth ahead while clients rise"`
 	Worth      time.Duration `name:"scaleInWorth" min:"1s" max:"24h" help:"a node leaves only if it is expected not to be needed again for this long; a scale-in taken back sooner was not worth its moves"`
 	HalfLife   time.Duration `name:"scaleInHalfLife" min:"1m" max:"720h" help:"a scale-in of this long ago counts half in that"`
-	Patience   float64       `name:"scaleInPatience" min:"0" max:"3" unit:"factor" help:"where every scale-in is taken back, quiet must last longer by this many scaleInDelays"`
 	Hysteresis float64       `name:"scaleInSpare" min:"0" max:"0.5" unit:"fraction" help:"where every scale-in is taken back, hysteresis is lower by this"`
 }
 
@@ -50,7 +51,8 @@ func defaultLearning() Learning {
 		Capacity: true, CapacityTeaching: 3 * time.Minute, CapacityHalfLife: time.Hour, CapacityJump: 3, CapacityDoubt: 0.05,
 		TeachUptime: time.Minute, TeachCPU: 0.97,
 		Trend: true, TrendHalfLife: time.Hour, TrendExtreme: 0.5,
-		Margin: true, MarginQuantile: 0.99, MarginHalfLife: 12 * time.Hour, MarginTrust: 2 * time.Hour, MarginLeast: 1.09, MarginMost: 1.35,
+		Margin: true, MarginQuantile: 0.99, MarginHalfLife: 12 * time.Hour, MarginTrust: 2 * time.Hour, MarginLeast: 1.09, MarginMost: 1.3,
+		NodeCPU:    0.9,
 		StartTimes: true, StartTimeMost: 3 * time.Minute,
 	}
 }
@@ -60,5 +62,5 @@ func defaultStorm() Storm {
 }
 
 func defaultSettling() Settling {
-	return Settling{Learn: true, Worth: 15 * time.Minute, HalfLife: 2 * time.Hour, Patience: 2, Hysteresis: 0.06}
+	return Settling{Learn: true, Worth: 15 * time.Minute, HalfLife: 2 * time.Hour, Hysteresis: 0.12}
 }

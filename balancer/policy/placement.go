@@ -20,6 +20,23 @@ func defaultPlacement() Placement {
 	return Placement{
 		WeightSpread: 0.75,
 		HotspotCPU:   0.86, HotspotMemory: 0.88, HotspotMean: 0.80, HotspotCool: 0.82, HotspotRate: 100, HeatRest: 10 * time.Minute,
-		AdmissionCPU: 0.88, AdmissionMemory: 0.88,
+		// Above what a node's garbage collector lets pile up before it works hard (0.9 of the limit), or a fleet at rest would
+		// refuse everybody, and below where a node refuses all by itself (0.95).
+		AdmissionCPU: 0.88, AdmissionMemory: 0.94,
+	}
+}
+
+// heatGap is how far the hotspot's limits must be below the admission's: a node that its own limit keeps from filling up must
+// still count as hot, or nothing would ever relieve it.
+const heatGap = 0.02
+
+// rules are the relations that must hold between the placement's settings.
+func (p Placement) rules() []rule {
+	const dust = 1e-9
+	below := func(hot, admission float64) bool { return admission <= 0 || hot <= admission-heatGap+dust }
+	const problem, fix = "is not 0.02 below", "lower it or raise the admission's, or no node that is full would ever be hot"
+	return []rule{
+		{"hotspotCPU", "admissionCPU", below(p.HotspotCPU, p.AdmissionCPU), p.HotspotCPU, p.AdmissionCPU, problem, fix},
+		{"hotspotMemory", "admissionMemory", below(p.HotspotMemory, p.AdmissionMemory), p.HotspotMemory, p.AdmissionMemory, problem, fix},
 	}
 }

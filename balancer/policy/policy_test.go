@@ -159,3 +159,25 @@ func TestAPolicyWithShortWindowsForADemoIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAHotspotsLimitIsBelowTheAdmissions(t *testing.T) {
+	t.Parallel()
+	const collector, own = 0.9, 0.95 // what a node's garbage collector aims at, and where a node refuses all by itself
+	if p := policy.Default().Placement; p.AdmissionMemory <= collector || p.AdmissionMemory >= own {
+		t.Errorf("newcomers are refused above %v memory: a fleet at rest is at %v", p.AdmissionMemory, collector)
+	}
+	for field, change := range map[string]func(*policy.Placement){
+		"hotspotCPU":    func(p *policy.Placement) { p.HotspotCPU = p.AdmissionCPU },
+		"hotspotMemory": func(p *policy.Placement) { p.HotspotMemory = p.AdmissionMemory - 0.01 },
+	} {
+		p := policy.Default()
+		change(&p.Placement)
+		if err := p.Validate(); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: error %v: a node that its own limit holds would never be hot", field, err)
+		}
+		p.Placement.AdmissionCPU, p.Placement.AdmissionMemory = 0, 0
+		if err := p.Validate(); err != nil {
+			t.Errorf("%s without limits: %v", field, err)
+		}
+	}
+}

@@ -47,7 +47,7 @@ func crossCheck(p Policy, failed map[string]bool) []error {
 		{"tableGrowthSlow", "tableGrowthFast", t.GrowthSlow <= t.GrowthFast, t.GrowthSlow, t.GrowthFast, "is above", "lower the slow limit"},
 	}
 	var problems []error
-	for _, r := range rules {
+	for _, r := range append(rules, p.Placement.rules()...) {
 		if r.holds || failed[r.field] || failed[r.other] {
 			continue
 		}

@@ -7,12 +7,14 @@ import (
 
 // Result is one row on one trace with one seed.
 type Result struct {
-	Trace  string      `json:"trace"`
-	Kind   trace.Kind  `json:"-"`
-	Row    string      `json:"row"`
-	Seed   uint64      `json:"seed"`
-	Score  score.Score `json:"score"`
-	Series Series      `json:"series"`
+	Trace string     `json:"trace"`
+	Kind  trace.Kind `json:"-"`
+	Row   string     `json:"row"`
+	Seed  uint64     `json:"seed"`
+	// NeverStart says that no pod started that was created after the first.
+	NeverStart bool        `json:"neverStart,omitempty"`
+	Score      score.Score `json:"score"`
+	Series     Series      `json:"series"`
 }
 
 // Series is a run in a few hundred points, for charts. All slices have the same length.

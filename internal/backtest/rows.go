@@ -8,6 +8,7 @@ import (
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/backtest/rival"
 	"github.com/tidegate/tidegate/internal/backtest/world"
+	"github.com/tidegate/tidegate/socket/drain"
 )
 
 // The rows.
@@ -62,6 +63,8 @@ func (o Options) setup(row string, w world.Options) setup {
 	case RowTable:
 		p := o.rules
 		p.Kind = policy.Table
+		// The table adds pods while any node is hot, so clients must not take their time to leave one: --move-longest=0s.
+		s.world.Physics.Leisure = drain.Leisure{}
 		s.world.Shards = shards
 		s.policy = func() rival.Policy { return rival.NewTidegate(p) }
 	case RowCount:
@@ -105,16 +108,21 @@ func (o Options) policy() (policy.Policy, error) {
 			return p, err
 		}
 	}
+	return Without(p, o.Ablate)
+}
+
+// Without is a policy from which parts are taken away, by the names of Ablations.
+func Without(p policy.Policy, ablate []string) (policy.Policy, error) {
 	var off []string
-	for _, name := range o.Ablate {
+	for _, name := range ablate {
 		setting, ok := switches()[name]
 		if !ok {
 			return p, fmt.Errorf("ablation %q is unknown: want %s", name, strings.Join(Ablations(), ", "))
 		}
 		off = append(off, setting)
 	}
-	if len(off) > 0 {
-		return policy.Load(strings.NewReader("{"+strings.Join(off, ",")+"}"), p)
+	if len(off) == 0 {
+		return p, nil
 	}
-	return p, nil
+	return policy.Load(strings.NewReader("{"+strings.Join(off, ",")+"}"), p)
 }

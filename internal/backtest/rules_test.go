@@ -22,16 +22,17 @@ import (
 	"github.com/tidegate/tidegate/internal/load"
 )
 
-// anyTrace goes up and down at random, at a few thousand to a few ten thousand clients.
+// anyTrace goes up and down at random, at a few thousand clients or, one time in three, up to a few ten thousand.
 func anyTrace(t *rapid.T) trace.Trace {
-	x := trace.Trace{Name: "any", Kind: trace.Regular, Step: 30 * time.Second, Jitter: rapid.Float64Range(0, 0.1).Draw(t, "jitter")}
-	level := rapid.Float64Range(500, 40_000).Draw(t, "clients")
-	for range 21 {
+	x := trace.Trace{Name: "any", Kind: trace.Regular, Step: 20 * time.Second, Jitter: rapid.Float64Range(0, 0.1).Draw(t, "jitter")}
+	most := rapid.SampledFrom([]float64{15_000, 15_000, 60_000}).Draw(t, "most")
+	level := rapid.Float64Range(500, most).Draw(t, "clients")
+	for range 16 {
 		x.Clients = append(x.Clients, level)
-		level = min(60_000, max(0, level*rapid.Float64Range(0.7, 1.35).Draw(t, "change")))
+		level = min(most, max(0, level*rapid.Float64Range(0.7, 1.35).Draw(t, "change")))
 	}
 	if rapid.Bool().Draw(t, "has an outage") {
-		x.Outages = []trace.Outage{{From: 200, To: 320, Part: rapid.Float64Range(0.1, 1).Draw(t, "gone"), Return: 20}}
+		x.Outages = []trace.Outage{{From: 100, To: 220, Part: rapid.Float64Range(0.1, 1).Draw(t, "gone"), Return: 20}}
 	}
 	return x
 }
@@ -138,8 +139,8 @@ type faults struct {
 }
 
 func anyFaults(t *rapid.T) faults {
-	f := faults{unreadable: map[int]bool{}, jumpAt: rapid.IntRange(0, 600).Draw(t, "jump at")}
-	from := rapid.IntRange(-100, 600).Draw(t, "unreadable from")
+	f := faults{unreadable: map[int]bool{}, jumpAt: rapid.IntRange(-300, 300).Draw(t, "jump at")}
+	from := rapid.IntRange(-300, 300).Draw(t, "unreadable from")
 	for s := range rapid.IntRange(0, 200).Draw(t, "unreadable for") {
 		f.unreadable[from+s] = true
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -30,12 +31,12 @@ func Run(ctx context.Context, o Options) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := o.jobs()
+	group, ctx := errgroup.WithContext(ctx)
+	jobs, err := o.jobs(ctx)
 	if err != nil {
 		return nil, err
 	}
 	results := make([]Result, len(jobs))
-	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(o.Workers)
 	var mu sync.Mutex
 	done := 0
@@ -87,6 +88,7 @@ func (o Options) complete() (Options, error) {
 			errs = append(errs, fmt.Errorf("row %q is unknown: want %s", row, strings.Join(RowNames(), ", ")))
 		}
 	}
+	errs = append(errs, o.twice()...)
 	if !(o.PeakClients >= 1 && o.PeakClients <= mostClients) {
 		errs = append(errs, fmt.Errorf("peak of %v clients: want 1 to %d", o.PeakClients, mostClients))
 	}
@@ -104,6 +106,32 @@ func (o Options) complete() (Options, error) {
 	return o, err
 }
 
+// twice names what is given more than once: it would count as more runs than there are.
+func (o Options) twice() []error {
+	var errs []error
+	given := map[string]bool{}
+	once := func(kind, name string) {
+		if key := kind + " " + name; given[key] {
+			errs = append(errs, fmt.Errorf("%s %s is given twice: give each once", kind, name))
+		} else {
+			given[key] = true
+		}
+	}
+	for _, name := range o.Synthetic {
+		once("trace", name)
+	}
+	for i := range o.Recorded {
+		once("trace", o.Recorded[i].Name)
+	}
+	for _, row := range o.Rows {
+		once("row", row)
+	}
+	for _, seed := range o.Seeds {
+		once("seed", strconv.FormatUint(seed, 10))
+	}
+	return errs
+}
+
 // mostClients bounds a fleet to what a table of results can show.
 const mostClients = 100_000_000
 
@@ -119,11 +147,11 @@ type job struct {
 	row   string
 	seed  uint64
 	trace *trace.Trace
-	plan  func() oracle.Plan
+	plan  func() (oracle.Plan, error)
 }
 
 // jobs lists the runs. Those of one trace and seed share the oracle's plan.
-func (o Options) jobs() ([]job, error) {
+func (o Options) jobs(ctx context.Context) ([]job, error) {
 	var jobs []job
 	add := func(of func(seed uint64) (trace.Trace, error)) error {
 		byRow := make([][]job, len(o.Rows))
@@ -135,7 +163,7 @@ func (o Options) jobs() ([]job, error) {
 			if err := t.Validate(); err != nil {
 				return err
 			}
-			plan := sync.OnceValue(func() oracle.Plan { return oracle.Of(world.Usual(), &t, seed, o.rules.MinReplicas) })
+			plan := sync.OnceValues(func() (oracle.Plan, error) { return oracle.Within(ctx, world.Usual(), &t, seed, o.rules.MinReplicas) })
 			for i, row := range o.Rows {
 				byRow[i] = append(byRow[i], job{row: row, seed: seed, trace: &t, plan: plan})
 			}
@@ -161,12 +189,15 @@ func (o Options) jobs() ([]job, error) {
 }
 
 // lookUp is how many seconds go by between two looks whether a run is still wanted.
-const lookUp = 4096
+const lookUp = 64
 
 // run is one row on one trace.
 func (o Options) run(ctx context.Context, j job) (Result, error) {
-	plan := j.plan()
-	result := Result{Trace: j.trace.Name, Kind: j.trace.Kind, Row: j.row, Seed: j.seed}
+	plan, err := j.plan()
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Trace: j.trace.Name, Kind: j.trace.Kind, Row: j.row, Seed: j.seed, NeverStart: o.NeverStart}
 	recorder := newRecorder(j.trace.Seconds(), o.Points)
 	if j.row == RowOracle {
 		result.Score, result.Series = perfect(j.trace, plan, recorder)
@@ -189,6 +220,6 @@ func (o Options) run(ctx context.Context, j job) (Result, error) {
 		}
 	}
 	result.Score = w.Tally().Score(plan.PodSeconds, plan.Peak)
-	result.Series = recorder.series()
+	result.Series = recorder.series(w)
 	return result, nil
 }

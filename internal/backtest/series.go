@@ -59,8 +59,14 @@ func (r *recorder) close(at float64) {
 	r.seconds, r.need, r.serving, r.asked, r.clients = 0, 0, 0, 0, 0
 }
 
-// series ends the recording; seconds that fill no span are left out.
-func (r *recorder) series() Series { return r.out }
+// series ends the recording; the last point may tell of a shorter span.
+func (r *recorder) series(w *world.World) Series {
+	if r.seconds > 0 {
+		r.settle(w)
+		r.close(float64(w.Now() + 1))
+	}
+	return r.out
+}
 
 // perfect is the oracle's own row.
 func perfect(t *trace.Trace, plan oracle.Plan, r *recorder) (score.Score, Series) {
@@ -73,6 +79,9 @@ func perfect(t *trace.Trace, plan oracle.Plan, r *recorder) (score.Score, Series
 		if r.seconds == r.span {
 			r.close(float64(s + 1))
 		}
+	}
+	if r.seconds > 0 {
+		r.close(float64(len(plan.Pods)))
 	}
 	return tally.Score(plan.PodSeconds, plan.Peak), r.out
 }

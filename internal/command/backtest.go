@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/tidegate/tidegate/internal/backtest"
 	"github.com/tidegate/tidegate/internal/backtest/recording"
@@ -34,8 +37,15 @@ type backtestCommand struct {
 	Plain       bool     `env:"TIDEGATE_BACKTEST_PLAIN" help:"Show progress as lines, not as a bar."`
 }
 
+// backtestGC is by how many percent the heap of a backtest may grow before it is collected.
+const backtestGC = 400
+
 // Run is the backtest.
 func (c *backtestCommand) Run(p *process) error {
+	defer debug.SetGCPercent(debug.SetGCPercent(backtestGC))
+	// Once it was asked to end, it ends at once when it is asked again.
+	again := context.AfterFunc(p.ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })
+	defer again()
 	change, err := c.change()
 	if err != nil {
 		return checked(err)
@@ -43,11 +53,16 @@ func (c *backtestCommand) Run(p *process) error {
 	if c.Recording != "" {
 		return c.replay(p, change)
 	}
-	options, err := c.options()
+	options, err := c.options(p.errOut)
 	if err != nil {
 		return checked(err)
 	}
 	options.Change = change
+	files, err := openResults(c.CSV, c.HTML)
+	if err != nil {
+		return checked(err)
+	}
+	defer files.drop()
 	shown := newBacktestProgress(p.errOut, c.Plain)
 	options.Progress = shown.at
 	results, err := backtest.Run(p.ctx, options)
@@ -58,8 +73,9 @@ func (c *backtestCommand) Run(p *process) error {
 	case err != nil:
 		return checked(err)
 	}
-	return c.tell(p, func(w io.Writer) error { return report.Table(w, results) },
-		func(w io.Writer) error { return report.CSV(w, results) }, func(w io.Writer) error { return report.HTML(w, results) })
+	return errors.Join(report.Table(p.out, results),
+		files.csv.write(func(w io.Writer) error { return report.CSV(w, results) }),
+		files.html.write(func(w io.Writer) error { return report.HTML(w, results) }))
 }
 
 // change is what the user makes of a policy.
@@ -76,7 +92,7 @@ func (c *backtestCommand) change() (recording.Override, error) {
 }
 
 // options are those of the runs; files of traces are read here.
-func (c *backtestCommand) options() (backtest.Options, error) {
+func (c *backtestCommand) options(told io.Writer) (backtest.Options, error) {
 	o := backtest.Options{
 		Rows: c.Row, Seeds: c.Seed, PeakClients: c.PeakClients, Ablate: c.Ablate,
 		NeverStart: c.NeverStart, DeclaredCapacity: c.Declared, Workers: c.Workers,
@@ -91,68 +107,48 @@ func (c *backtestCommand) options() (backtest.Options, error) {
 	if c.Workers < 0 {
 		errs = append(errs, fmt.Errorf("--workers is %d: want 0 or more", c.Workers))
 	}
-	for _, name := range c.Trace {
-		if !strings.HasSuffix(name, ".csv") {
+	names := traceNames(c.Trace)
+	for i, name := range c.Trace {
+		if !isFile(name) {
 			o.Synthetic = append(o.Synthetic, name)
 			continue
 		}
-		t, err := readTrace(name, c.PeakClients)
+		t, err := readTrace(name, names[i], c.PeakClients)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("--trace: %w", err))
 			continue
+		}
+		for _, note := range t.Notes {
+			fmt.Fprintf(told, "%s: %s\n", name, note) //nolint:errcheck // a remark is worth no failure
 		}
 		o.Recorded = append(o.Recorded, t)
 	}
 	return o, errors.Join(errs...)
 }
 
-func readTrace(path string, peak float64) (trace.Trace, error) {
+func isFile(name string) bool { return strings.HasSuffix(name, ".csv") }
+
+// traceNames are what traces are called in the results: files by their name, or by their path where two have one name.
+func traceNames(given []string) []string {
+	count := map[string]int{}
+	for _, name := range given {
+		count[filepath.Base(name)]++
+	}
+	names := make([]string, len(given))
+	for i, name := range given {
+		names[i] = filepath.Base(name)
+		if isFile(name) && count[names[i]] > 1 {
+			names[i] = filepath.Clean(name)
+		}
+	}
+	return names
+}
+
+func readTrace(path, name string, peak float64) (trace.Trace, error) {
 	file, err := os.Open(path) //nolint:gosec // the user names the file
 	if err != nil {
 		return trace.Trace{}, err
 	}
-	t, err := trace.ReadCSV(file, filepath.Base(path), peak)
+	t, err := trace.ReadCSV(file, name, peak)
 	return t, errors.Join(err, file.Close())
-}
-
-// replay shows what a policy would have decided on a recording.
-func (c *backtestCommand) replay(p *process, change recording.Override) error {
-	file, err := os.Open(c.Recording)
-	if err != nil {
-		return checked(fmt.Errorf("--recording: %w", err))
-	}
-	defer func() { _ = file.Close() }()
-	reader, err := recording.Open(file)
-	if err != nil {
-		return checked(fmt.Errorf("--recording %s: %w", c.Recording, err))
-	}
-	outcome, err := recording.Replay(p.ctx, reader, change)
-	if err != nil {
-		return err
-	}
-	return c.tell(p, func(w io.Writer) error { return report.Replay(w, outcome) },
-		nil, func(w io.Writer) error { return report.ReplayHTML(w, outcome) })
-}
-
-// tell writes what was found to the terminal and to the files that were asked for.
-func (c *backtestCommand) tell(p *process, table, csv, html func(io.Writer) error) error {
-	if err := table(p.out); err != nil {
-		return err
-	}
-	if c.CSV != "" && csv == nil {
-		return checked(errors.New("--csv is for traces: a replay is told as a table and as --html"))
-	}
-	return errors.Join(written("--csv", c.CSV, csv), written("--html", c.HTML, html))
-}
-
-// written fills a file, when one was asked for.
-func written(flag, path string, write func(io.Writer) error) error {
-	if path == "" {
-		return nil
-	}
-	file, err := os.Create(path) //nolint:gosec // the user names the file
-	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
-	}
-	return errors.Join(write(file), file.Close())
 }

@@ -76,6 +76,9 @@ func (c *recordCommand) validate() error {
 		if c.Since <= 0 {
 			errs = append(errs, fmt.Errorf("--since is %s: give how far back to go, as in 24h", c.Since))
 		}
+		if c.Since > recording.MostAudit {
+			errs = append(errs, fmt.Errorf("--since is %s: give %s at most", c.Since, recording.MostAudit))
+		}
 		return errors.Join(append(errs, c.Kafka.Validate())...)
 	}
 	return errors.Join(append(errs, c.Redis.Validate())...)
@@ -117,13 +120,21 @@ func (e eye) Look(ctx context.Context) recording.Sight { return recording.Sight(
 // mostDecisions bounds what is read of the audit log: a fleet that decides each second writes as many in a day.
 const mostDecisions = 100_000
 
+// slack is how far a decision's time, which is the Redis server's, may be from the log's and from ours; a held one is older still.
+const slack = time.Hour
+
 func (c *recordCommand) fromAudit(ctx context.Context, file, told io.Writer) (recording.Progress, error) {
 	rules, err := c.Rules()
 	if err != nil {
 		return recording.Progress{}, checked(err)
 	}
 	var decisions []decision.Decision
-	bad, err := audit.Read(ctx, c.Kafka, c.Fleet, time.Now().Add(-c.Since), func(d decision.Decision) error {
+	now, strange := time.Now(), 0
+	bad, err := audit.Read(ctx, c.Kafka, c.Fleet, now.Add(-c.Since), func(d decision.Decision) error {
+		if d.RefreshedAt.Before(now.Add(-c.Since-slack)) || d.RefreshedAt.After(now.Add(slack)) {
+			strange++
+			return nil
+		}
 		if len(decisions) == mostDecisions {
 			return fmt.Errorf("there are over %d decisions: give a shorter --since than %s", mostDecisions, c.Since)
 		}
@@ -135,6 +146,9 @@ func (c *recordCommand) fromAudit(ctx context.Context, file, told io.Writer) (re
 	}
 	if bad > 0 {
 		fmt.Fprintf(told, "%d records of the audit log are no decisions and were left out\n", bad) //nolint:errcheck // a remark is worth no failure
+	}
+	if strange > 0 {
+		fmt.Fprintf(told, "%d decisions tell of another time than the last %s and were left out\n", strange, c.Since) //nolint:errcheck // a remark is worth no failure
 	}
 	return recording.FromDecisions(ctx, file, c.Fleet, decisions, rules)
 }

@@ -58,6 +58,8 @@ func newTown(t *testing.T, nodes int) *town {
 		Probe: func(context.Context, string) error { return nil },
 	})
 	ctx, stop := context.WithCancel(context.Background())
+	// The first decision is made of all nodes, however busy this machine is.
+	beatOnce(ctx, client, nodes, 1)
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
 	beating := make(chan struct{})
@@ -86,17 +88,21 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 func beats(ctx context.Context, client redis.UniversalClient, nodes int) {
 	ticker := time.NewTicker(beatEvery)
 	defer ticker.Stop()
-	for sequence := uint64(1); ctx.Err() == nil; sequence++ {
-		for i := range nodes {
-			_, _ = beat.Send(ctx, client, load.Heartbeat{
-				Version: load.Version, Fleet: chat, Node: fleet.NodeID(fmt.Sprintf("chat-%d", i)), Incarnation: 1, Sequence: sequence,
-				State: fleet.Serving, URL: "ws://10.0.0.1:8080", AdminURL: "http://10.0.0.1:9090", CPU: 0.5, Memory: 0.3, Connections: 1000, Uptime: time.Hour,
-			})
-		}
+	for sequence := uint64(2); ctx.Err() == nil; sequence++ {
+		beatOnce(ctx, client, nodes, sequence)
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
 		}
+	}
+}
+
+func beatOnce(ctx context.Context, client redis.UniversalClient, nodes int, sequence uint64) {
+	for i := range nodes {
+		_, _ = beat.Send(ctx, client, load.Heartbeat{
+			Version: load.Version, Fleet: chat, Node: fleet.NodeID(fmt.Sprintf("chat-%d", i)), Incarnation: 1, Sequence: sequence,
+			State: fleet.Serving, URL: "ws://10.0.0.1:8080", AdminURL: "http://10.0.0.1:9090", CPU: 0.5, Memory: 0.3, Connections: 1000, Uptime: time.Hour,
+		})
 	}
 }
 

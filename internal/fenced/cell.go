@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -21,14 +22,16 @@ var ErrFenced = errors.New("a newer leader has written")
 const digits = 20
 
 // writeScript refuses what is older than what is stored, and announces what is new. The same token and version
-// again is accepted (a retry, or a writer that makes sure the cell still exists) but not announced.
+// again is accepted (a retry, or a writer that makes sure the cell still exists) but not announced. Either way it is the
+// time of the last write: so long was there a leader.
 var writeScript = redis.NewScript(`
 local old = redis.call('HMGET', KEYS[1], 'fence', 'version')
 local fence, version = old[1] or '', old[2] or ''
 if fence > ARGV[1] or (fence == ARGV[1] and version > ARGV[2]) then
   return {fence, version}
 end
-redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'version', ARGV[2], 'body', ARGV[3])
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'fence', ARGV[1], 'version', ARGV[2], 'body', ARGV[3], 'at', time[1] .. '.' .. time[2])
 if fence ~= ARGV[1] or version ~= ARGV[2] then
   redis.call('PUBLISH', ARGV[4], ARGV[1] .. ':' .. ARGV[2])
 end
@@ -39,12 +42,12 @@ return {}
 // which would end the reply, hence the empty text.
 var readScript = redis.NewScript(`
 local time = redis.call('TIME')
-local cell = redis.call('HMGET', KEYS[1], 'fence', 'version')
+local cell = redis.call('HMGET', KEYS[1], 'fence', 'version', 'at')
 local fence, version, body = cell[1] or '', cell[2] or '', ''
 if fence ~= '' and (fence ~= ARGV[1] or version ~= ARGV[2]) then
   body = redis.call('HGET', KEYS[1], 'body') or ''
 end
-return {time[1], time[2], fence, version, body}
+return {time[1], time[2], fence, version, body, cell[3] or ''}
 `)
 
 // Cell is one fenced value in Redis. It is a value and safe for concurrent use.
@@ -66,6 +69,9 @@ type Reading struct {
 	Version uint64
 	// Now is the Redis server's time of the reading.
 	Now time.Time
+	// Written is the Redis server's time of the last write, also of one that wrote the same again; zero when a leader of an
+	// older version wrote.
+	Written time.Time
 	// Found is false while nothing was ever written.
 	Found bool
 }
@@ -103,8 +109,8 @@ func (c Cell) read(ctx context.Context, knownFence, knownVersion string) (Readin
 	if err != nil {
 		return Reading{}, fmt.Errorf("read %s: %w", c.key, err)
 	}
-	if len(parts) != 5 {
-		return Reading{}, fmt.Errorf("read %s: the script answered %d values, want 5", c.key, len(parts))
+	if len(parts) != 6 {
+		return Reading{}, fmt.Errorf("read %s: the script answered %d values, want 6", c.key, len(parts))
 	}
 	now, err := serverTime(parts[0], parts[1])
 	if err != nil {
@@ -118,7 +124,13 @@ func (c Cell) read(ctx context.Context, knownFence, knownVersion string) (Readin
 	if err := errors.Join(errFence, errVersion); err != nil {
 		return Reading{}, fmt.Errorf("read %s: it was not written by a leader: %w", c.key, err)
 	}
-	return Reading{Body: []byte(parts[4]), Fence: fence, Version: version, Now: now, Found: true}, nil
+	reading := Reading{Body: []byte(parts[4]), Fence: fence, Version: version, Now: now, Found: true}
+	if seconds, micros, told := strings.Cut(parts[5], "."); told {
+		if reading.Written, err = serverTime(seconds, micros); err != nil {
+			return Reading{}, fmt.Errorf("read %s: %w", c.key, err)
+		}
+	}
+	return reading, nil
 }
 
 func serverTime(seconds, micros string) (time.Time, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,8 @@ type Feed[T any] struct {
 
 	held  atomic.Pointer[held[T]]
 	clock atomic.Pointer[serverClock]
+	// written is when the cell was last written, on the server's clock.
+	written atomic.Pointer[time.Time]
 
 	reading sync.Mutex // held across one reading; taken before mu
 	bad     [2]uint64  // token and version of the value that could not be decoded, so that it is logged once
@@ -69,6 +72,17 @@ func (f *Feed[T]) Latest() (value T, now time.Time, ok bool) {
 	return h.value, now, true
 }
 
+// Age is how long ago the cell was last written, changed or not, as far as this feed has heard: how long its leader has been
+// silent. It is huge when that is not known, and also grows while Redis is away.
+func (f *Feed[T]) Age() time.Duration {
+	written := f.written.Load()
+	if written == nil || written.IsZero() {
+		return math.MaxInt64
+	}
+	_, now, _ := f.Latest()
+	return now.Sub(*written)
+}
+
 // Changed is closed at the next change. Take it before Latest, or a change in between goes unseen.
 func (f *Feed[T]) Changed() <-chan struct{} {
 	f.mu.Lock()
@@ -91,6 +105,9 @@ func (f *Feed[T]) Refresh(ctx context.Context) error {
 		return err
 	}
 	f.clock.Store(&serverClock{server: reading.Now, taken: time.Now()})
+	if reading.Found && reading.Fence >= fence {
+		f.written.Store(&reading.Written)
+	}
 	if !reading.Found || knownFence != "" && !reading.newer(fence, version) {
 		return nil
 	}

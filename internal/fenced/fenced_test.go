@@ -372,3 +372,32 @@ func BenchmarkLatest(b *testing.B) {
 		}
 	}
 }
+
+func TestAFeedTellsHowLongItsLeaderHasBeenSilent(t *testing.T) {
+	server, began := miniredis.RunT(t), time.UnixMilli(1_900_000_000_000)
+	server.SetTime(began)
+	cell := fenced.NewCell(connect(t, server), key, timeout)
+	feed := follow(t, cell, never, slog.New(slog.DiscardHandler))
+	if age := feed.Age(); age < 24*time.Hour {
+		t.Errorf("of a cell that nobody wrote the age is %s", age)
+	}
+	look := func(after, least, most time.Duration) {
+		t.Helper()
+		server.SetTime(began.Add(after))
+		if err := feed.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if age := feed.Age(); age < least || age > most {
+			t.Errorf("after %s the age is %s, want %s", after, age, least)
+		}
+	}
+	for range 2 { // the same again tells that the leader lives
+		if err := cell.Write(t.Context(), 1, 1, []byte("value")); err != nil {
+			t.Fatal(err)
+		}
+		look(0, 0, timeout)
+		look(time.Minute, time.Minute, time.Minute+timeout)
+		began = began.Add(time.Hour)
+		server.SetTime(began)
+	}
+}

@@ -36,6 +36,8 @@ type Situation struct {
 	// Targets is how many nodes take the clients; Sources how many nodes send clients to them, this one included.
 	Targets int
 	Sources int
+	// Most bounds how many a second are told while there is no deadline (see Leisure.Rate); zero bounds nothing.
+	Most float64
 }
 
 // Step says what to do now.
@@ -86,6 +88,9 @@ func Next(l Limits, c Credit, s Situation) (Step, Credit) {
 	demand := float64(untold) / telling.Seconds()
 	step.TellWaiting = s.Targets == 0 || demand >= step.Pace
 	tellRate, closeRate := max(step.Pace, demand), max(step.Pace, float64(all)/available.Seconds())
+	if s.Most > 0 {
+		tellRate = min(tellRate, s.Most)
+	}
 	step.Forced = tellRate > step.Pace || closeRate > step.Pace
 
 	eligible := s.Ready

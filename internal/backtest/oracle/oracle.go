@@ -6,6 +6,7 @@
 package oracle
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -28,8 +29,17 @@ type Plan struct {
 // arrivals is over how many seconds handshakes are averaged: who comes all at once can be let in one after the other.
 const arrivals = 30
 
+// lookUp is how many seconds go by between two looks whether a plan is still wanted.
+const lookUp = 4096
+
 // Of plans for a trace with the noise of a seed. The extra messages of hotspots count as if they were spread over the fleet.
 func Of(p world.Physics, t *trace.Trace, seed uint64, minReplicas int) Plan {
+	plan, _ := Within(context.Background(), p, t, seed, minReplicas) // which never ends
+	return plan
+}
+
+// Within plans as Of does, and ends early with ctx's error: a year of seconds takes its time.
+func Within(ctx context.Context, p world.Physics, t *trace.Trace, seed uint64, minReplicas int) (Plan, error) {
 	seconds := t.Seconds()
 	plan := Plan{Need: make([]int32, seconds+1), Pods: make([]int32, seconds+1)}
 	walk := trace.NewWalk(t, seed, -world.Settle)
@@ -38,6 +48,9 @@ func Of(p world.Physics, t *trace.Trace, seed uint64, minReplicas int) Plan {
 	}
 	last, coming := 0.0, 0.0
 	for s := range plan.Need {
+		if s%lookUp == 0 && ctx.Err() != nil {
+			return Plan{}, ctx.Err()
+		}
 		clients, rate := walk.Next()
 		if s == 0 {
 			last = clients
@@ -54,7 +67,7 @@ func Of(p world.Physics, t *trace.Trace, seed uint64, minReplicas int) Plan {
 		plan.Peak = max(plan.Peak, int(plan.Need[s]))
 	}
 	plan.exist(int(p.MeanStart() / time.Second))
-	return plan
+	return plan, nil
 }
 
 // need is how many nodes carry a second.

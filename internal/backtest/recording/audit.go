@@ -23,13 +23,15 @@ const (
 	// mostFraction and mostLatency are above what a heartbeat can say.
 	mostFraction = 100
 	mostLatency  = 24 * time.Hour
+	// MostAudit is the longest time that a recording of decisions spans, which bounds the file.
+	MostAudit = 100 * 24 * time.Hour
 	// aged is how long a node that is made up has served: long enough to teach what a client costs.
 	aged = time.Hour
 )
 
 // FromDecisions writes a recording of what a fleet's decisions say of it, which is coarse: inputs are sums and means, made when
 // the count changed. p is the policy that the file will name, since decisions do not tell theirs. The decisions may come in any
-// order; those whose inputs no fleet has are left out, and counted as skipped.
+// order; those whose inputs no fleet has, or that are over MostAudit older than the newest, are left out, and counted as skipped.
 func FromDecisions(ctx context.Context, file io.Writer, id fleet.ID, decisions []decision.Decision, p policy.Policy) (Progress, error) {
 	known, skipped := sound(id, decisions)
 	if len(known) == 0 {
@@ -75,6 +77,10 @@ func sound(id fleet.ID, decisions []decision.Decision) (known []decision.Decisio
 		default:
 			known = append(known, d)
 		}
+	}
+	young := func(d decision.Decision) bool { return madeAt(known[len(known)-1]).Sub(madeAt(d)) <= MostAudit }
+	if first := slices.IndexFunc(known, young); first > 0 {
+		known, skipped = known[first:], skipped+first
 	}
 	return known, skipped
 }

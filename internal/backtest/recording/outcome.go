@@ -14,7 +14,7 @@ import (
 // have fared, and after the first difference it decides on a fleet of another size than the one that it asks for.
 type Outcome struct {
 	Header Header
-	// Policy is the last one that was tried out, and Changed what it has otherwise than the recorded one.
+	// Policy is the last one that was tried out, and Changed what any of them has otherwise than the one recorded at that time.
 	Policy  policy.Policy
 	Changed []string
 	// Frames were replayed, From the first Until the last. Gaps are holes in the recording, whose time counts as nothing.

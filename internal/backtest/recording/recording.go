@@ -22,8 +22,8 @@ const (
 	Version = 1
 	// format tells a recording from any other file of gzipped lines.
 	format = "tidegate-recording"
-	// maxLine is the longest line that is read: some 100,000 nodes. A longer one is hostile or broken.
-	maxLine = 64 << 20
+	// maxLine is the longest line that is read: some 40,000 nodes. A longer one is hostile or broken.
+	maxLine = 16 << 20
 )
 
 // The bounds of Header.Every: the policy takes a reading for a new start of its watch after 75 s without one.
@@ -115,4 +115,4 @@ func (i *IncompleteError) Error() string {
 func (i *IncompleteError) Unwrap() error { return i.Err }
 
 // errTooLong is told instead of reading a line into memory that no recorder writes.
-var errTooLong = errors.New("it has over 64 MiB, which no recorder writes")
+var errTooLong = errors.New("it has over 16 MiB, which no recorder writes")

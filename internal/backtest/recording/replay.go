@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/tidegate/tidegate/balancer/decide"
@@ -63,7 +64,12 @@ func (p *replay) under(recorded policy.Policy) error {
 		return fmt.Errorf("policy of the replay: %w", err)
 	}
 	p.recorded, p.policy = recorded, tried
-	p.out.Policy, p.out.Changed = tried, Differences(recorded, tried)
+	p.out.Policy = tried
+	for _, change := range Differences(recorded, tried) {
+		if !slices.Contains(p.out.Changed, change) {
+			p.out.Changed = append(p.out.Changed, change)
+		}
+	}
 	return nil
 }
 

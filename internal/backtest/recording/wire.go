@@ -55,6 +55,9 @@ func (h Header) encode() ([]byte, error) {
 }
 
 func decodeHeader(line []byte) (Header, error) {
+	if err := sparse(line); err != nil {
+		return Header{}, err
+	}
 	var read headerLine
 	if err := json.Unmarshal(line, &read); err != nil || read.Format != format {
 		return Header{}, fmt.Errorf("its first line is no header of one (%.60q)", line)
@@ -100,10 +103,17 @@ func (f Frame) encode(h Header) ([]byte, error) {
 	if err := line.validate(h); err != nil {
 		return nil, err
 	}
-	return json.Marshal(line)
+	body, err := json.Marshal(line)
+	if err != nil {
+		return nil, err
+	}
+	return body, sparse(body)
 }
 
 func decodeFrame(body []byte, h Header) (Frame, error) {
+	if err := sparse(body); err != nil {
+		return Frame{}, err
+	}
 	var line frameLine
 	if err := json.Unmarshal(body, &line); err != nil {
 		return Frame{}, err

@@ -88,7 +88,7 @@ func (d document) trace(name string, results []backtest.Result, all []*bout) gro
 		if b.trace == name {
 			g.Kind = b.kind.String()
 			g.Lines = append(g.Lines, []string{
-				b.row, percent(b.mean.Bad), ratio(b.mean.Pods), clients(b.mean.Cut), clients(b.mean.Moved), perDay(b.mean.ReversalsPerDay),
+				b.row, percent(b.mean.Bad), ratio(b.mean.Pods), clients(b.mean.Cut), clients(b.mean.Moved), reversals(b.row, b.mean.ReversalsPerDay).text,
 				fmt.Sprintf("%d/%d", b.mean.PeakTarget, b.mean.PeakNeed),
 			})
 		}

@@ -13,6 +13,8 @@ const (
 	goalCut          = 0.1
 	goalMoved        = 1.4
 	goalReversals    = 1.0
+	// goalOver is the only goal where pods never start: what is missing is not asked for again and again.
+	goalOver = 1
 )
 
 // mark says how our row stands to a goal.
@@ -66,6 +68,20 @@ func against(value float64, reference *summary, of func(*summary) float64, times
 		c.mark, c.by = missed, ratio(value/base)+"x"
 	default:
 		c.mark, c.by = missed, "of none"
+	}
+	return c
+}
+
+// overNeed marks how far the count went beyond the oracle's peak where pods never start; elsewhere pods that come late are asked
+// for ahead of the need, and nothing is judged by it.
+func overNeed(r *summary, judge bool) cell {
+	c := cell{text: fmt.Sprintf("%+d %s", r.over, r.overAt)}
+	switch {
+	case !judge:
+	case r.over <= goalOver:
+		c.mark = met
+	default:
+		c.mark, c.by = missed, fmt.Sprintf("+%d", r.over-goalOver)
 	}
 	return c
 }

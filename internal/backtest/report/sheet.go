@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/tidegate/tidegate/internal/backtest"
@@ -25,7 +26,7 @@ type line struct {
 }
 
 // columns of the sheet after the row's name.
-var columns = []string{"regular bad", "worst trace", "pods", "shock bad", "worst trace", "pods", "cut", "moved", "reversals/day"}
+var columns = []string{"regular bad", "worst trace", "pods", "shock bad", "worst trace", "pods", "cut", "moved", "reversals/day", "peak over need"}
 
 // none stands where a row has no traces of a kind.
 const none = "-"
@@ -43,21 +44,29 @@ func sheetOf(results []backtest.Result) sheet {
 			reference = r
 		}
 	}
+	never := slices.ContainsFunc(results, func(r backtest.Result) bool { return r.NeverStart })
 	for _, r := range rows {
 		l := line{name: r.row, ours: r == ours, cells: plain(r)}
-		if l.ours {
+		switch {
+		case l.ours && never:
+			l.cells[len(l.cells)-1] = overNeed(r, true)
+		case l.ours:
 			l.cells = marked(r, reference)
 		}
 		s.lines = append(s.lines, l)
 	}
-	if ours != nil {
+	s.notes = notes(all, ours, reference, never)
+	switch {
+	case ours != nil && never:
+		s.goal = append([]string{"goal of " + ourRow}, make([]string, len(columns))...)
+		s.goal[len(columns)] = fmt.Sprintf("<= +%d", goalOver)
+	case ours != nil:
 		s.goal = goalLine(reference)
 	}
-	s.notes = notes(all, ours, reference)
 	return s
 }
 
-func notes(all []*bout, ours, reference *summary) []string {
+func notes(all []*bout, ours, reference *summary, never bool) []string {
 	least, most := seeds(all)
 	text := strconv.Itoa(most)
 	if least != most {
@@ -70,6 +79,10 @@ func notes(all []*bout, ours, reference *summary) []string {
 	out := []string{
 		fmt.Sprintf("Means of %s %s a trace; each trace counts once. bad: client-seconds on a node over 0.90 CPU, 500 ms p95 or 0.92 memory, or refused and waiting.", text, unit),
 		"pods: pod-seconds over those of an oracle that knows the future and fills nodes to 0.80 CPU. cut, moved: clients over all traces.",
+		"peak over need: the largest count that was asked for less the oracle's, of the run in which that is most.",
+	}
+	if never {
+		return append(out, fmt.Sprintf("No pod started that was asked for: the only goal is that the peak is at most %d over the need.", goalOver))
 	}
 	if ours != nil && reference == nil {
 		out = append(out, fmt.Sprintf("Without the row %q there is nothing to judge cut, moved and reversals by.", referenceRow))
@@ -91,7 +104,8 @@ func plain(r *summary) []cell {
 		bad, worst, pods, shock, hardest, most,
 		{text: clients(r.cut)},
 		{text: clients(r.moved)},
-		{text: perDay(r.reversals)},
+		reversals(r.row, r.reversals),
+		overNeed(r, false),
 	}
 }
 
@@ -113,6 +127,14 @@ func marked(r, reference *summary) []cell {
 	return cells
 }
 
+// reversals of the oracle are no figure to compare with: it follows every need, since a pod costs it nothing.
+func reversals(row string, perDays float64) cell {
+	if row == backtest.RowOracle {
+		return cell{text: none}
+	}
+	return cell{text: perDay(perDays)}
+}
+
 func named(c cell, at string) cell {
 	c.text += " " + at
 	return c
@@ -123,7 +145,7 @@ func goalLine(reference *summary) []string {
 	most := func(text string) string { return "<= " + text }
 	goal := []string{
 		"goal of " + ourRow, "", most(percent(goalRegularWorst)), most(ratio(goalRegularPods)),
-		most(percent(goalShockBad)), most(percent(goalShockWorst)), most(ratio(goalShockPods)), "", "", "",
+		most(percent(goalShockBad)), most(percent(goalShockWorst)), most(ratio(goalShockPods)), "", "", "", "",
 	}
 	if reference != nil {
 		goal[7] = most(clients(goalCut * reference.cut))

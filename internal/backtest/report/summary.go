@@ -13,6 +13,9 @@ type summary struct {
 	regular, shock family
 	// cut and moved are clients over all traces, the mean of the seeds; reversals are those of a mean day.
 	cut, moved, reversals float64
+	// over is how far a run asked for more than the oracle's peak at most, overAt its trace.
+	over   int
+	overAt string
 }
 
 // family is a row on the traces of one kind.
@@ -32,6 +35,8 @@ type bout struct {
 	row   string
 	seeds int
 	mean  score.Score
+	// over is the largest PeakTarget - PeakNeed of a run, whose two figures mean has.
+	over int
 }
 
 // bouts are the results by trace and row, in the order in which they came.
@@ -62,8 +67,9 @@ func (b *bout) add(s score.Score) {
 	b.mean.Cut += s.Cut
 	b.mean.Moved += s.Moved
 	b.mean.ReversalsPerDay += s.ReversalsPerDay
-	b.mean.PeakTarget = max(b.mean.PeakTarget, s.PeakTarget)
-	b.mean.PeakNeed = max(b.mean.PeakNeed, s.PeakNeed)
+	if over := s.PeakTarget - s.PeakNeed; b.seeds == 1 || over > b.over {
+		b.over, b.mean.PeakTarget, b.mean.PeakNeed = over, s.PeakTarget, s.PeakNeed
+	}
 }
 
 func (b *bout) divide() {
@@ -93,6 +99,9 @@ func summarize(all []*bout) []*summary {
 		}
 		f.add(b)
 		traces[b.row]++
+		if s.overAt == "" || b.over > s.over {
+			s.over, s.overAt = b.over, b.trace
+		}
 		s.cut += b.mean.Cut
 		s.moved += b.mean.Moved
 		s.reversals += b.mean.ReversalsPerDay

@@ -8,8 +8,8 @@ import (
 	"github.com/tidegate/tidegate/internal/hpa"
 )
 
-// resolution is how many seconds of CPU the metrics server averages; the HPA sees the newest such average that is complete,
-// so that what it sees began 15 to 30 s ago.
+// resolution is how many seconds of CPU the metrics server averages. It scrapes a kubelet whose own numbers are as old again, so
+// that the HPA sees an average one period late: it began 30 s ago and ended 15 s ago.
 const resolution = 15
 
 // milliScale makes a count of pods a metric in which thousandths of a pod are not lost.
@@ -23,9 +23,10 @@ type scrape struct {
 type usage struct {
 	sum     float64
 	seconds int
-	told    float64
-	known   bool
-	seen    int
+	// told is what the HPA sees, and fresh what it sees a period later; each is known once it is there.
+	told, fresh       float64
+	known, freshKnown bool
+	seen              int
 }
 
 // observe takes a second in.
@@ -47,7 +48,8 @@ func (s *scrape) observe(w *world.World) {
 		u.seconds++
 		u.seen = w.Now()
 		if turn {
-			u.told, u.known = u.sum/float64(u.seconds), true
+			u.told, u.known = u.fresh, u.freshKnown
+			u.fresh, u.freshKnown = u.sum/float64(u.seconds), true
 			u.sum, u.seconds = 0, 0
 		}
 	}
@@ -61,7 +63,8 @@ func (s *scrape) observe(w *world.World) {
 }
 
 // cpu is the pods' CPU as the HPA's metric. A pod that is not ready, or of which nothing was told yet, counts as idle when the
-// others want more pods, and as being on target when they want fewer [Kubernetes, calcPlainMetricReplicas].
+// others want more pods, and the latter as
+// using all of its request when they want fewer [Kubernetes, GetResourceReplicas]. Requests are the limits here.
 func (s *scrape) cpu(w *world.World, target float64) hpa.Metric {
 	ready, unready, missing, sum := 0, 0, 0, 0.0
 	for _, p := range w.Pods() {
@@ -85,21 +88,22 @@ func utilization(ready, unready, missing int, sum, target float64) float64 {
 	if ready == 0 {
 		return status
 	}
-	ratio := sum / float64(ready) / target
+	counted := float64(ready)
+	ratio := percent(sum, counted) / percent(target, 1)
 	if missing == 0 && (unready == 0 || ratio <= 1) {
 		if math.Abs(ratio-1) <= tolerance {
 			return status
 		}
-		return ratio * float64(ready)
+		return ratio * counted
 	}
-	counted := float64(ready + missing)
 	switch {
 	case ratio < 1:
-		sum += target * float64(missing)
+		sum += max(1, target) * float64(missing)
+		counted += float64(missing)
 	case ratio > 1:
-		counted += float64(unready)
+		counted += float64(missing + unready)
 	}
-	again := sum / counted / target
+	again := percent(sum, counted) / percent(target, 1)
 	if math.Abs(again-1) <= tolerance || ratio < 1 && again > 1 || ratio > 1 && again < 1 {
 		return status
 	}
@@ -108,6 +112,9 @@ func utilization(ready, unready, missing int, sum, target float64) float64 {
 	}
 	return status
 }
+
+// percent is a utilization as the HPA knows it, in whole percent; the dust of floats makes none less.
+func percent(used, requested float64) float64 { return math.Floor(100*used/requested + 1e-9) }
 
 // asCount makes a count a metric that the HPA's formula rounds and tolerates as the one it came from.
 func asCount(count float64) hpa.Metric {

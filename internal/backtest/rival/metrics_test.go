@@ -25,8 +25,9 @@ func TestUtilizationCountsPodsAsKubernetesDoes(t *testing.T) {
 		"pods that start dampen the way out":            {10, 2, 0, 0.84, 12},
 		"pods that start are no reason to stay":         {10, 2, 0, 0.35, 5},
 		"pods that start may be enough":                 {10, 10, 0, 0.84, 20},
-		"pods without a metric count as idle when hot":  {10, 0, 2, 0.98, 14},
-		"and as on target when the others are idle":     {10, 0, 2, 0.35, 7},
+		"pods without a metric count as idle when hot":  {10, 0, 2, 0.98, 81.0 / 70 * 12},
+		"and as busy when the others are idle":          {10, 0, 2, 0.35, 45.0 / 70 * 12},
+		"a part of a percent is none":                   {10, 0, 0, 0.9199, 91.0 / 70 * 10},
 		"few that are hot among many that start: stays": {2, 8, 0, 0.98, 10},
 	}
 	for name, c := range cases {

@@ -28,9 +28,9 @@ type sample struct {
 	count float64
 }
 
-// ReadCSV reads a header "time,count" and a line for each sample, in the order of time and at any distance, and scales the
-// counts so that the largest is peakClients. Times are RFC 3339, "2006-01-02 15:04:05", or Unix seconds. What cannot be read
-// is named by its line and field.
+// ReadCSV reads a header that names a column "time" and one "count", in any order and among others, which are ignored; and a line
+// for each sample, in the order of time and at any distance. It scales the counts so that the largest is peakClients. Times are
+// RFC 3339, "2006-01-02 15:04:05", or Unix seconds. What cannot be read is named by its line and field.
 func ReadCSV(r io.Reader, name string, peakClients float64) (Trace, error) {
 	if !(peakClients > 0) || math.IsInf(peakClients, 0) {
 		return Trace{}, fmt.Errorf("%s: peak of %v clients: want more than 0", name, peakClients)
@@ -43,7 +43,7 @@ func ReadCSV(r io.Reader, name string, peakClients float64) (Trace, error) {
 	if most <= 0 {
 		return Trace{}, fmt.Errorf("%s: every count is 0: want some load", name)
 	}
-	t := Trace{Name: name, Kind: Regular, Step: stepOf(samples), Jitter: usualJitter}
+	t := Trace{Name: name, Kind: Regular, Step: stepOf(samples), Jitter: usualJitter, Notes: holes(samples)}
 	t.Clients = resample(samples, t.Step)
 	for i := range t.Clients {
 		t.Clients[i] *= peakClients / most
@@ -51,9 +51,24 @@ func ReadCSV(r io.Reader, name string, peakClients float64) (Trace, error) {
 	return t, nil
 }
 
+// columns are where a file has what is wanted of it.
+type columns struct{ time, count int }
+
+func columnsOf(header []string) (columns, error) {
+	at := func(want string) int {
+		return slices.IndexFunc(header, func(name string) bool {
+			return strings.EqualFold(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")), want)
+		})
+	}
+	c := columns{time: at("time"), count: at("count")}
+	if c.time < 0 || c.count < 0 {
+		return c, fmt.Errorf("line 1 is %.80q: want the header time,count, in any order and with others beside them", strings.Join(header, ","))
+	}
+	return c, nil
+}
+
 func readSamples(r io.Reader) ([]sample, error) {
 	reader := csv.NewReader(r)
-	reader.FieldsPerRecord = 2
 	reader.TrimLeadingSpace = true
 	reader.ReuseRecord = true
 	header, err := reader.Read()
@@ -62,20 +77,26 @@ func readSamples(r io.Reader) ([]sample, error) {
 		return nil, errors.New("the file is empty: want the header time,count and two lines or more")
 	case err != nil:
 		return nil, fmt.Errorf("header: %w", err)
-	case strings.TrimPrefix(header[0], "\ufeff") != "time" || header[1] != "count":
-		return nil, fmt.Errorf("line 1 is %.80q: want the header time,count", strings.Join(header, ","))
 	}
+	at, err := columnsOf(header)
+	if err != nil {
+		return nil, err
+	}
+	fields := len(header)
 	var samples []sample
 	for {
 		record, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		line, _ := reader.FieldPos(0)
+		if errors.Is(err, csv.ErrFieldCount) {
+			return nil, fmt.Errorf("line %d has %d fields: want %d, as the header names", line, len(record), fields)
+		}
 		if err != nil {
 			return nil, err // names its line itself
 		}
-		line, _ := reader.FieldPos(0)
-		s, err := parseSample(record)
+		s, err := parseSample(record[at.time], record[at.count])
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
@@ -90,14 +111,14 @@ func readSamples(r io.Reader) ([]sample, error) {
 	return samples, nil
 }
 
-func parseSample(record []string) (sample, error) {
-	at, err := parseTime(record[0])
+func parseSample(when, howMany string) (sample, error) {
+	at, err := parseTime(when)
 	if err != nil {
 		return sample{}, err
 	}
-	count, err := strconv.ParseFloat(strings.TrimSpace(record[1]), 64)
+	count, err := strconv.ParseFloat(strings.TrimSpace(howMany), 64)
 	if err != nil || !(count >= 0) || math.IsInf(count, 0) {
-		return sample{}, fmt.Errorf("count is %.40q: want a number, 0 or more", record[1])
+		return sample{}, fmt.Errorf("count is %.40q: want a number, 0 or more", howMany)
 	}
 	return sample{at: at, count: count}, nil
 }
@@ -157,5 +178,17 @@ func resample(samples []sample, step time.Duration) []float64 {
 		part := min(1, at.Sub(a.at).Seconds()/b.at.Sub(a.at).Seconds())
 		out = append(out, a.count+part*(b.count-a.count))
 	}
+	keepPeaks(out, samples, step)
 	return out
+}
+
+// keepPeaks gives the nearest step the value of a peak that lies between two, where a straight line from step to step would cut it.
+func keepPeaks(out []float64, samples []sample, step time.Duration) {
+	for i, s := range samples {
+		if i > 0 && s.count < samples[i-1].count || i+1 < len(samples) && s.count < samples[i+1].count {
+			continue
+		}
+		nearest := min(int((s.at.Sub(samples[0].at)+step/2)/step), len(out)-1)
+		out[nearest] = max(out[nearest], s.count)
+	}
 }

@@ -39,6 +39,8 @@ func (k Kind) String() string {
 type Trace struct {
 	Name string
 	Kind Kind
+	// Notes say in words what is doubtful of a trace that was read from a file.
+	Notes []string
 	// Step is the time between two values of Clients and Rate, whole seconds; between them both are interpolated.
 	Step time.Duration
 	// Clients want to be connected.

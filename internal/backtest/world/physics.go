@@ -3,6 +3,8 @@ package world
 import (
 	"math"
 	"time"
+
+	"github.com/tidegate/tidegate/socket/drain"
 )
 
 // Physics are what things cost and how long they take. CPU and memory are fractions of one pod's limits.
@@ -34,6 +36,8 @@ type Physics struct {
 	Warm time.Duration
 	// Pace is how many clients a second leave an old owner at most, and come to a new one by moving.
 	Pace float64
+	// Leisure is how clients follow their shards from nodes that stay.
+	Leisure drain.Leisure
 	// DrainLimit is when those that are still on a node which leaves are cut.
 	DrainLimit time.Duration
 }
@@ -50,7 +54,7 @@ func Usual() Physics {
 		MostClients: 10_000, MostHandshakes: 1000, FullMemory: 0.97,
 		Retry: 5 * time.Second, Return: 2 * time.Second,
 		Start: 22 * time.Second, StartSpread: 0.3, SlowStarts: 0.04, SlowFactor: 2.5,
-		Warm: 3 * time.Second, Pace: 100, DrainLimit: 300 * time.Second,
+		Warm: 3 * time.Second, Pace: 100, Leisure: drain.Leisurely(drain.LongestStay), DrainLimit: 300 * time.Second,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/tidegate/tidegate/internal/fleet"
 	"github.com/tidegate/tidegate/internal/load"
 	"github.com/tidegate/tidegate/internal/shard"
+	"github.com/tidegate/tidegate/socket/drain"
 )
 
 // never is a second that no run reaches.
@@ -38,6 +39,8 @@ type Pod struct {
 	CPU, Memory float64
 	P95         time.Duration
 	backlog     float64
+	// use is what its leisure goes by.
+	use float64
 	// limit is what the balancer allows the node to take of clients that bring no session.
 	limit               shard.Limit
 	Messages            float64
@@ -58,7 +61,10 @@ type Pod struct {
 // strand are clients of a shard on a node that owns it no more.
 type strand struct {
 	shard int
+	// count is as of the last reckoning: now they are count*keep.
 	count float64
+	// since is when the shard got its new owner.
+	since int
 }
 
 // heavies are clients on a node that send and receive much more than others.
@@ -79,12 +85,12 @@ func (p *Pod) takes() bool { return p.State == fleet.Serving && !p.Deleted }
 func (p *Pod) capacity() float64 { return p.speed * (1 - p.taken) }
 
 // load is the CPU that its clients want, without handshakes.
-func (p *Pod) load(w Physics) float64 {
+func (p *Pod) load(w *Physics) float64 {
 	return (w.CPUBase + w.CPUClient*p.Clients() + w.CPUMessage*p.Messages) / p.capacity()
 }
 
 // room is how many handshakes the node takes in this second.
-func (p *Pod) room(w Physics) float64 {
+func (p *Pod) room(w *Physics) float64 {
 	if p.backlog > 0 || p.Memory >= w.FullMemory {
 		return 0
 	}
@@ -92,9 +98,8 @@ func (p *Pod) room(w Physics) float64 {
 	return max(0, min(spare, w.MostHandshakes, w.MostClients-p.Clients()))
 }
 
-// strangers is how many newcomers the node takes in this second.
-func (p *Pod) strangers(w Physics) float64 {
-	room := p.room(w)
+// strangers is how many newcomers the node takes in this second, of so many that it has room for.
+func (p *Pod) strangers(room float64) float64 {
 	if p.limit.Sessions > 0 {
 		room = min(room, float64(p.limit.Sessions)-p.Clients())
 	}
@@ -114,16 +119,13 @@ func (p *Pod) leave(stay, end float64) (ended float64) {
 	p.strand *= 1 - end
 	p.keep *= kept
 	p.add *= kept
-	for i := range p.strands {
-		p.strands[i].count *= kept
-	}
 	p.waiting *= stay
 	p.returning *= stay
 	return ended
 }
 
 // strain is what a second does to the node.
-func (p *Pod) strain(w Physics, rate, chance float64) {
+func (p *Pod) strain(w *Physics, rate, chance float64) {
 	usual := rate * w.Rate * (1 + p.uneven)
 	p.Messages = max(0, usual*(p.Clients()+p.heavy.clients*(p.heavy.rate-1)))
 	p.Messages = max(0, p.Messages+chance*math.Sqrt(p.Messages))
@@ -133,6 +135,7 @@ func (p *Pod) strain(w Physics, rate, chance float64) {
 	p.CPU = min(1, total)
 	p.Memory = min(1, w.MemoryBase+w.MemoryClient*p.Clients()+w.MemoryMessage*p.Messages)
 	p.P95 = latency(p.CPU, p.backlog)
+	p.use = drain.Follow(p.use, max(p.CPU, p.Memory), time.Second)
 }
 
 func podName(number int) fleet.NodeID { return fleet.NodeID(fmt.Sprintf("node-%07d", number)) }

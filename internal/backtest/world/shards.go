@@ -44,11 +44,11 @@ func (w *World) knock(p *Pod, fresh, again, back float64) {
 	strangers := fresh + p.waiting*again
 	p.waiting *= 1 - again
 	p.returning *= 1 - back
-	room := p.room(w.o.Physics)
+	room := p.room(&w.o.Physics)
 	taken := min(resumed, room)
 	refused := resumed - taken
 	p.returning += refused
-	let := min(strangers, room-taken, p.strangers(w.o.Physics))
+	let := min(strangers, room-taken, p.strangers(room))
 	p.waiting += strangers - let
 	refused += strangers - let
 	taken += let
@@ -65,6 +65,9 @@ func (t *table) reckon() {
 		}
 	}
 	for _, p := range t.w.pods {
+		for i := range p.strands {
+			p.strands[i].count *= p.keep
+		}
 		p.keep, p.add = 1, 0
 	}
 }
@@ -87,14 +90,17 @@ func (t *table) flip(s int, to *Pod) {
 	}
 	t.owner[s], t.at[s] = to, 0
 	if to == nil {
+		// Nobody owns the shard: its clients were closed without a place to go.
 		t.w.returning += count
+		t.w.cut += count
+		t.w.moved += count
 		return
 	}
 	to.share += t.part[s]
 	t.at[s] = -t.part[s] * to.add / to.keep
 	if from != nil && count > 0 {
 		from.strand += count
-		from.strands = append(from.strands, strand{shard: s, count: count})
+		from.strands = append(from.strands, strand{shard: s, count: count / from.keep, since: t.w.now})
 	}
 	t.comeHome(s, to)
 }
@@ -121,66 +127,11 @@ func (t *table) comeHome(s int, to *Pod) {
 			kept = append(kept, x)
 			continue
 		}
-		to.strand -= x.count
-		to.home += x.count
-		t.at[s] += x.count / to.keep
+		to.strand -= x.count * to.keep
+		to.home += x.count * to.keep
+		t.at[s] += x.count
 	}
 	to.strands = kept
-}
-
-// walk moves residents to the owners of their shards: each node sends at most as many a second as its pace allows, and each
-// takes at most as many.
-func (t *table) walk() {
-	w := t.w
-	sources := 0
-	for _, p := range w.pods {
-		p.taking = -1
-		if len(p.strands) > 0 {
-			sources++
-		}
-	}
-	if sources == 0 {
-		return
-	}
-	pace := w.o.Physics.Pace
-	for _, p := range w.pods {
-		if len(p.strands) > 0 {
-			t.send(p, pace)
-		}
-	}
-}
-
-// send moves residents of one node.
-func (t *table) send(p *Pod, pace float64) {
-	w := t.w
-	kept := p.strands[:0]
-	for _, x := range p.strands {
-		to := t.owner[x.shard]
-		if to == nil || pace <= 0 {
-			kept = append(kept, x)
-			continue
-		}
-		if to.taking < 0 {
-			to.taking = min(w.o.Physics.Pace, max(0, to.room(w.o.Physics)-to.Handshakes))
-		}
-		count := min(x.count, pace, to.taking)
-		x.count -= count
-		pace -= count
-		to.taking -= count
-		to.Handshakes += count
-		to.home += count
-		p.strand = max(0, p.strand-count)
-		t.at[x.shard] += count / to.keep
-		w.moved += count
-		if x.count > smallest {
-			kept = append(kept, x)
-		}
-	}
-	p.strands = kept
-	if len(kept) == 0 {
-		p.home += p.strand // what rounding left
-		p.strand = 0
-	}
 }
 
 // bury takes a pod that is gone out of the table's books: who was still on it comes back to the owners of their shards.
@@ -217,7 +168,7 @@ func (t *table) heavyAt(s int, clients, rate float64) {
 	for _, p := range t.w.pods {
 		for _, x := range p.strands {
 			if x.shard == s {
-				all += x.count
+				all += x.count * p.keep
 			}
 		}
 	}
@@ -232,7 +183,7 @@ func (t *table) heavyAt(s int, clients, rate float64) {
 	for _, p := range t.w.pods {
 		for _, x := range p.strands {
 			if x.shard == s {
-				put(p, x.count)
+				put(p, x.count*p.keep)
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func (w *World) serveSticky(o Order) {
 
 // try lets clients knock at a node's door.
 func (w *World) try(p *Pod, tries float64) {
-	taken := min(tries, p.room(w.o.Physics)-p.Handshakes)
+	taken := min(tries, p.room(&w.o.Physics)-p.Handshakes)
 	taken = max(0, taken)
 	p.home += taken
 	p.Handshakes += taken
@@ -76,7 +76,7 @@ func (w *World) byFewest(tries float64) {
 	slices.SortFunc(w.takers, func(a, b *Pod) int { return cmp.Or(cmp.Compare(a.home, b.home), cmp.Compare(a.ID, b.ID)) })
 	left := tries
 	for i, p := range w.takers {
-		p.taking = p.room(w.o.Physics)
+		p.taking = p.room(&w.o.Physics)
 		level := math.Inf(1)
 		if i+1 < len(w.takers) {
 			level = w.takers[i+1].home

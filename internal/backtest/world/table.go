@@ -15,7 +15,7 @@ import (
 
 const (
 	// tableRest is how many seconds the table rests at most, tableLook where a node is hot.
-	tableRest, tableLook = 30, 10
+	tableRest, tableLook = 60, 10
 	// mostStart is how many seconds a node may wait for its share before it counts as serving.
 	mostStart = 60
 )
@@ -225,6 +225,13 @@ func (t *table) heartbeats() []load.Node {
 		if p != nil {
 			p.shards = append(p.shards, load.Shard{
 				ID: shard.ID(s), Connections: int(t.at[s] + 0.5), MessagesPerSecond: t.at[s] * messages, Ready: true,
+			})
+		}
+	}
+	for _, p := range w.pods {
+		for _, x := range p.strands {
+			p.shards = append(p.shards, load.Shard{
+				ID: shard.ID(x.shard), Connections: int(x.count + 0.5), MessagesPerSecond: x.count * messages, Ready: true,
 			})
 		}
 	}

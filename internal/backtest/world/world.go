@@ -84,8 +84,9 @@ func New(o Options) *World {
 		p := w.create()
 		p.Up, p.State, p.Served, p.ServesSince = w.now, fleet.Serving, true, w.now
 	}
-	clients, _ := o.Trace.At(0)
-	w.wanted, w.rate = clients, 1
+	// The first step is the second after this one, so that the trace, the oracle and the world have one clock and one chance.
+	w.wanted, w.rate = w.walk.Next()
+	clients := w.wanted
 	if o.Shards > 0 {
 		w.table = newTable(w)
 		w.table.settle(clients)
@@ -155,7 +156,7 @@ func (w *World) strain() {
 			const keep = 0.967 // five minutes of memory
 			p.uneven = keep*p.uneven + math.Sqrt(1-keep*keep)*w.o.Physics.Unevenness*w.chances.NormFloat64()
 		}
-		p.strain(w.o.Physics, w.rate, w.chances.NormFloat64())
+		p.strain(&w.o.Physics, w.rate, w.chances.NormFloat64())
 	}
 }
 
@@ -228,7 +229,8 @@ func (w *World) Serving() int {
 func (w *World) Silence(id fleet.NodeID, seconds int) {
 	if i := slices.IndexFunc(w.pods, func(p *Pod) bool { return p.ID == id }); i >= 0 {
 		p := w.pods[i]
-		p.said, p.silentSince, p.silentUntil = w.heartbeat(p), w.now, w.now+seconds
+		p.said, p.silentSince, p.silentUntil = load.Heartbeat{}, w.now, w.now+seconds
+		w.speak(p, &p.said)
 	}
 }
 

@@ -31,9 +31,9 @@ func TestAFullFleetWithANodeThatIsTooHotLearnsALargerMargin(t *testing.T) {
 		return s.last.Working.Margin
 	}
 	p := policy.Default()
-	alike, hot, blind := margin(1, p.Learn.NodeCPU), margin(1.15, p.Learn.NodeCPU), margin(1.15, 1)
+	alike, hot, blind := margin(1, p.Learn.NodeCPU), margin(1.2, p.Learn.NodeCPU), margin(1.2, 1)
 	if hot < alike+0.02 {
-		t.Errorf("with a node that is always 15 %% hotter the margin is %.3f, without one %.3f: its clients fare badly and nobody learns", hot, alike)
+		t.Errorf("with a node that is always 20 %% hotter the margin is %.3f, without one %.3f: its clients fare badly and nobody learns", hot, alike)
 	}
 	if math.Abs(blind-alike) > 0.01 {
 		t.Errorf("with marginNodeCPU 1 the margin is %.3f, and %.3f where nodes are alike: it must look at the mean alone", blind, alike)

@@ -57,7 +57,7 @@ type Options struct {
 	DrainTimeout    time.Duration `name:"drain-timeout" env:"TIDEGATE_DRAIN_TIMEOUT" default:"300s" help:"How long a drain may take; keep the pod's grace period 30 s longer. 1s to 1h."`
 	DrainRate       float64       `name:"drain-rate" env:"TIDEGATE_DRAIN_RATE" default:"100" help:"Clients a second that one remaining node takes in while others send theirs away."`
 	DrainPatience   time.Duration `name:"drain-patience" env:"TIDEGATE_DRAIN_PATIENCE" default:"10s" help:"How long a client that was told to move keeps its old connection, 0s to 5m."`
-	MoveLongest     time.Duration `name:"move-longest" env:"TIDEGATE_MOVE_LONGEST" default:"1h" help:"Longest that a client stays, while this node is below 81 % of its CPU and memory, after another node got its shard; from 87 % on all move at the drain's rate. 0s moves them at once, which a fleet of policy table wants. 0s to 24h."`
+	MoveLongest     time.Duration `name:"move-longest" env:"TIDEGATE_MOVE_LONGEST" default:"0s" help:"Longest that a client stays, while this node is below 81 % of its CPU and memory, after another node got its shard; from 87 % on all move at the drain's rate. Saves moves where CPU or memory is what a fleet runs out of; 0s moves them at once. 0s to 24h."`
 	DrainNonce      string        `name:"drain-nonce" env:"TIDEGATE_DRAIN_NONCE" placeholder:"NONCE" help:"What a caller of /drain must send as X-Tidegate-Drain-Nonce; the injector sets it. Without one only dev mode drains by HTTP."`
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" env:"TIDEGATE_SHUTDOWN_TIMEOUT" default:"20s" help:"Longest that stopping may take after SIGTERM, 1s to 5m; keep it inside the pod's grace period."`
 

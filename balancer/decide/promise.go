@@ -57,19 +57,21 @@ func (s *State) judge(p *policy.Policy, level capacity.Load) {
 	}
 }
 
-// spacious is the mean CPU below which a fleet has room, and a node that is hot in it is cured by moving its clients alone. It also
-// bounds what hot nodes can teach.
+// spacious is the mean CPU below which a fleet has room, and a node that is hot in it is cured by moving its clients alone: no hot
+// node teaches a margin that would bring the mean further down.
 const spacious = 0.75
 
-// reality is what was needed: what the load asks for, or, where a full fleet has nodes that are too hot, what there is and as
-// much more as they are too hot, because clients fare badly on single nodes and not on the mean.
+// reality is what was needed: what the load asks for, or, where nodes of a full fleet are too hot, what there is and as much more
+// as they are too hot, because clients fare badly on single nodes and not on the mean.
 func (s *State) reality(p *policy.Policy, level capacity.Load) float64 {
-	need, _ := capacity.Of(*p, s.Beliefs.Model, level, 1, 1).Most()
-	nodes, base := level.Serving.Nodes, s.Beliefs.Model.CPU.Base
-	if level.Hot > p.Learn.NodeCPU && p.Learn.NodeCPU > base && level.Serving.CPU > spacious*nodes {
-		need = max(need, nodes*(level.Hot-base)/(p.Learn.NodeCPU-base))
+	needs := capacity.Of(*p, s.Beliefs.Model, level, 1, 1)
+	need, _ := needs.Most()
+	base, limit := s.Beliefs.Model.CPU.Base, p.Learn.NodeCPU
+	if !(level.Hot > limit) || !(base < min(limit, spacious)) {
+		return need
 	}
-	return need
+	hot := level.Serving.Nodes * (level.Hot - base) / (limit - base)
+	return max(need, min(hot, needs.CPU*(p.CPUCeiling-base)/(spacious-base)))
 }
 
 // apart is the time between two promises.

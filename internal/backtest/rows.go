@@ -8,7 +8,6 @@ import (
 	"github.com/tidegate/tidegate/balancer/policy"
 	"github.com/tidegate/tidegate/internal/backtest/rival"
 	"github.com/tidegate/tidegate/internal/backtest/world"
-	"github.com/tidegate/tidegate/socket/drain"
 )
 
 // The rows.
@@ -63,8 +62,6 @@ func (o Options) setup(row string, w world.Options) setup {
 	case RowTable:
 		p := o.rules
 		p.Kind = policy.Table
-		// The table adds pods while any node is hot, so clients must not take their time to leave one: --move-longest=0s.
-		s.world.Physics.Leisure = drain.Leisure{}
 		s.world.Shards = shards
 		s.policy = func() rival.Policy { return rival.NewTidegate(p) }
 	case RowCount:

@@ -36,7 +36,7 @@ type Physics struct {
 	Warm time.Duration
 	// Pace is how many clients a second leave an old owner at most, and come to a new one by moving.
 	Pace float64
-	// Leisure is how clients follow their shards from nodes that stay.
+	// Leisure is how clients follow their shards from nodes that stay; they move at once without it, as nodes do by default.
 	Leisure drain.Leisure
 	// DrainLimit is when those that are still on a node which leaves are cut.
 	DrainLimit time.Duration
@@ -54,7 +54,7 @@ func Usual() Physics {
 		MostClients: 10_000, MostHandshakes: 1000, FullMemory: 0.97,
 		Retry: 5 * time.Second, Return: 2 * time.Second,
 		Start: 22 * time.Second, StartSpread: 0.3, SlowStarts: 0.04, SlowFactor: 2.5,
-		Warm: 3 * time.Second, Pace: 100, Leisure: drain.Leisurely(drain.LongestStay), DrainLimit: 300 * time.Second,
+		Warm: 3 * time.Second, Pace: 100, DrainLimit: 300 * time.Second,
 	}
 }
 

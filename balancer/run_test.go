@@ -144,9 +144,9 @@ func TestProcessServesDecidesAndStops(t *testing.T) {
 		admin + keys.PathMetrics:                       "tidegate_balancer_leader 1",
 		admin + keys.PathVictims + "?fleet=shop/chat":  "chat-0",
 		admin + keys.PathDecision + "?fleet=shop/chat": `"desired":2`,
-		public + "/":               "<html",
-		public + "/api/v1/status":  `"leader":"one_`,
-		public + "/api/v1/history": "shop/chat",
+		public + "/":                                   "<html",
+		public + "/api/v1/status":                      `"leader":"one_`,
+		public + "/api/v1/history":                     "shop/chat",
 	} {
 		if status, body := fetch(t, target); status != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s answers %d %.300s, want %q", target, status, body, want)

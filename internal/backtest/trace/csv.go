@@ -89,12 +89,12 @@ func readSamples(r io.Reader) ([]sample, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		line, _ := reader.FieldPos(0)
-		if errors.Is(err, csv.ErrFieldCount) {
-			return nil, fmt.Errorf("line %d has %d fields: want %d, as the header names", line, len(record), fields)
+		if err != nil && !errors.Is(err, csv.ErrFieldCount) {
+			return nil, err // names its line itself, and there is no record to ask for one
 		}
+		line, _ := reader.FieldPos(0)
 		if err != nil {
-			return nil, err // names its line itself
+			return nil, fmt.Errorf("line %d has %d fields: want %d, as the header names", line, len(record), fields)
 		}
 		s, err := parseSample(record[at.time], record[at.count])
 		if err != nil {

@@ -164,8 +164,16 @@ type connectionCounter struct {
 	crowd *crowd
 }
 
-// newConnectionCounter listens where the pods of KEDA reach this process: at the machine's address, which is Redis's too.
 func newConnectionCounter(t *testing.T, c *cluster) *connectionCounter {
+	t.Helper()
+	counter := &connectionCounter{}
+	counter.address = c.answerKEDA(t, counter)
+	return counter
+}
+
+// answerKEDA listens where the pods of KEDA reach this process, at the machine's address, which is Redis's too, until the
+// story ends; it returns the address.
+func (c *cluster) answerKEDA(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	machine, _, err := net.SplitHostPort(c.about.Redis)
 	if err != nil {
@@ -175,15 +183,14 @@ func newConnectionCounter(t *testing.T, c *cluster) *connectionCounter {
 	if err != nil {
 		t.Fatalf("listen for KEDA: %v", err)
 	}
-	counter := &connectionCounter{address: listener.Addr().String()}
-	server := &http.Server{Handler: counter, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) }) // it ends by Close
 	t.Cleanup(func() {
 		_ = server.Close()
 		serving.Wait()
 	})
-	return counter
+	return listener.Addr().String()
 }
 
 // counts says whose connections are told from now on.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -134,18 +133,8 @@ type questioning struct {
 
 func newOracle(t *testing.T, c *cluster) *oracle {
 	t.Helper()
-	machine, _, err := net.SplitHostPort(c.about.Redis)
-	if err != nil {
-		t.Fatalf("the address of Redis in cluster.json: %v", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(machine, "0"))
-	if err != nil {
-		t.Fatalf("listen for KEDA: %v", err)
-	}
-	o := &oracle{c: c, address: listener.Addr().String(), asked: map[string]*questioning{}}
-	server := &http.Server{Handler: o, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // it ends by Close
-	t.Cleanup(func() { _ = server.Close() })
+	o := &oracle{c: c, asked: map[string]*questioning{}}
+	o.address = c.answerKEDA(t, o)
 	return o
 }
 
